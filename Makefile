@@ -1,0 +1,54 @@
+# `make demo` and `make test` set up all they need: a virtual environment from the locked
+# requirements and, for the tests, the servers they run against.
+
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell python$(v) --version >/dev/null 2>&1 && echo python$(v))) python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint format bench docs screenshots lock peers clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, a report at the end
+	$(BIN)/metalscope demo $(ARGS)
+
+test: $(READY) peers ## Run all tests, against real servers and a real browser
+	$(BIN)/pytest $(ARGS)
+
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Format and sort
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure the overhead, as ratios
+	$(BIN)/python bench/overhead.py $(ARGS)
+
+docs: $(READY) ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+screenshots: $(READY) peers ## Take the documentation's pictures of the dashboard anew
+	$(BIN)/python scripts/screenshots.py
+
+peers: ## Install the servers and the browser the tests use (Debian and Ubuntu; else says what is missing)
+	@sh scripts/install-peers.sh
+
+lock: $(READY) ## Lock the development requirements anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --group dev \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --upgrade -o requirements/dev.txt
+
+clean: ## Remove the virtual environment and all that was built
+	rm -rf $(VENV) build dist site *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
