@@ -1,0 +1,77 @@
+"""The process's default telemetry: made by add_metal_telemetry, flushed at exit."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+
+from metalscope.manager import MetalTelemetryManager
+
+if TYPE_CHECKING:
+    from metalscope.options import MetalTelemetryOptions
+
+__all__ = ["add_metal_telemetry", "get_telemetry"]
+
+EXIT_TIMEOUT_SECONDS: Final = 5.0
+"""Interpreter exit waits no longer than this for the last round to the consumers."""
+
+_lock = threading.Lock()
+_default: MetalTelemetryManager | None = None
+
+
+def add_metal_telemetry(
+    options: MetalTelemetryOptions | Mapping[str, Any] | str | PathLike[str] | None = None,
+    **overrides: Any,
+) -> MetalTelemetryManager:
+    """Start telemetry and make it the default of the process.
+
+    Args:
+        options: ready options, taken as they are; or the path of an options file; or a mapping of
+            options; or ``None`` for the file ``METALSCOPE_CONFIG`` names, if any. In the last
+            three cases ``METALSCOPE_*`` variables count too.
+        overrides: options that win over all else; nested ones as ``server={"port": 0}`` or
+            ``server__port=0``.
+
+    Returns:
+        The started manager. A default there was before is shut down first.
+
+    Raises:
+        ConfigurationError: an option is unknown or wrong; the text says which and where.
+        MissingExtraError: an enabled part needs a library that is not installed.
+    """
+    global _default  # noqa: PLW0603 - the one default there is
+    manager = MetalTelemetryManager(_resolve(options, overrides))
+    with _lock:
+        previous, _default = _default, None
+    if previous is not None:
+        previous.shutdown(EXIT_TIMEOUT_SECONDS)
+    manager.start()
+    with _lock:
+        _default = manager
+    return manager
+
+
+def get_telemetry() -> MetalTelemetryManager | None:
+    """The process's default telemetry, or ``None`` before there is one."""
+    return _default
+
+
+def _resolve(options: Any, overrides: Mapping[str, Any]) -> MetalTelemetryOptions:
+    from metalscope.config import load_options, override  # noqa: PLC0415 - loads pydantic
+    from metalscope.options import MetalTelemetryOptions  # noqa: PLC0415
+
+    if isinstance(options, MetalTelemetryOptions):
+        return override(options, overrides) if overrides else options
+    if isinstance(options, Mapping):
+        return load_options(overrides={**options, **overrides})
+    return load_options(options, overrides=overrides)
+
+
+@atexit.register
+def _at_exit() -> None:
+    manager = _default
+    if manager is not None:
+        manager.shutdown(EXIT_TIMEOUT_SECONDS)

@@ -1,0 +1,1 @@
+"""Health: component statuses with their reasons."""

@@ -1,0 +1,412 @@
+"""MetalTelemetryManager: owns the clock tick and hands the snapshot round."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from metalscope.activity import ActivityWindow, Totals
+from metalscope.custom import CustomMetrics, EventLog, MetricKind
+from metalscope.errors import MetalscopeWarning
+from metalscope.fork import reset_in_child
+from metalscope.health.rules import HealthThresholds, assess
+from metalscope.internal import InternalErrors
+from metalscope.operation import MetalError
+from metalscope.recorder import UNRECORDED, Operation, Recorder
+from metalscope.sensors.host import HostSensor
+from metalscope.series import Retired, SeriesBook
+from metalscope.snapshot import (
+    DeviceInfo,
+    InternalMetrics,
+    MetalTelemetrySnapshot,
+    OperationMetrics,
+    ResourceMetrics,
+)
+from metalscope.timed import Function, timed
+
+if TYPE_CHECKING:
+    from metalscope.options import MetalTelemetryOptions
+    from metalscope.report import MetalProductionReport
+    from metalscope.sensors.base import Sensor
+    from metalscope.server import RunningServer
+
+__all__ = ["Consumer", "MetalTelemetryManager"]
+
+Consumer = Callable[[MetalTelemetrySnapshot], None]
+
+EVENTS_IN_SNAPSHOT: Final = 100
+
+
+class MetalTelemetryManager:
+    """Records operations, reads sensors each tick, and gives the snapshot to its consumers.
+
+    Recording works from the moment it is made; :meth:`start` begins the tick. A manager is its own
+    context manager: ``with MetalTelemetryManager() as tel: ...`` starts and shuts down.
+
+    Args:
+        options: what to do and how often; the defaults where none are given.
+    """
+
+    def __init__(self, options: MetalTelemetryOptions | None = None) -> None:
+        if options is None:
+            from metalscope.options import MetalTelemetryOptions  # noqa: PLC0415 - loads pydantic
+
+            options = MetalTelemetryOptions()
+        self.options = options
+        self._enabled = options.enabled
+        self._errors = InternalErrors()
+        self.internal_error = self._errors.report
+        self._recorder = Recorder(
+            max_series=options.max_operation_names, on_error=self._errors.report
+        )
+        self._custom = CustomMetrics(max_series=options.max_custom_series)
+        self._events = EventLog(
+            max_events=options.max_events, retention=options.metrics_retention_period
+        )
+        self._host = HostSensor()
+        self._sensors: tuple[Sensor, ...] = (self._host,)
+        self._devices: tuple[DeviceInfo, ...] = ()
+        self._consumers: tuple[Consumer, ...] = ()
+        self.start_at_zero()
+        reset_in_child(self)
+
+    def start_at_zero(self) -> None:
+        """Forget all counts and be as not started: the state of a new process."""
+        self._lock = threading.RLock()
+        self._collect_lock = threading.RLock()
+        self._sensor_lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._on_shutdown: list[Callable[[], None]] = []
+        self.server: RunningServer | None = None
+        self._series = SeriesBook()
+        self._activity = ActivityWindow(self.options.history_window.total_seconds())
+        self._readings: tuple[ResourceMetrics, ...] = ()
+        self._readings_at = float("-inf")
+        self._started_at = datetime.now(UTC)
+
+    # -- recording ---------------------------------------------------------------------------
+
+    def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
+        """Time one operation: ``with tel.operation("execute", "matmul", nbytes=4096): ...``.
+
+        Works with ``async with`` too. ``kind`` is one of
+        :class:`~metalscope.operation.OperationKind`; ``nbytes`` the bytes it moves or allocates;
+        ``device`` which device it runs on, where there are several. Nothing is ever raised: bad
+        arguments are counted as internal errors and logged.
+        """
+        if not self._enabled:
+            return UNRECORDED
+        return Operation(self._recorder, kind, name, nbytes, device)
+
+    def record(
+        self,
+        kind: str,
+        name: str,
+        *,
+        duration_ns: int,
+        nbytes: int = 0,
+        error: MetalError | str | BaseException | None = None,
+        device: str = "",
+        gpu_ns: int | None = None,
+    ) -> None:
+        """Count an operation timed elsewhere.
+
+        ``duration_ns`` and ``gpu_ns``, the time the device itself was busy, are nanoseconds.
+        ``error`` is a :class:`~metalscope.operation.MetalError`, its value, or an exception.
+        Nothing is ever raised: bad arguments are counted as internal errors and logged.
+        """
+        if not self._enabled:
+            return
+        recorder = self._recorder
+        recorder.record(kind, name, device, recorder.outcome_of(error), duration_ns, nbytes, gpu_ns)
+
+    def timed(
+        self, kind: str, name: str | None = None, *, device: str = ""
+    ) -> Callable[[Function], Function]:
+        """Decorate a function, sync or async, so that each call is one operation.
+
+        ``name`` defaults to the function's qualified name.
+        """
+        return timed(lambda label: self.operation(kind, label, device=device), name)
+
+    def record_custom_metric(
+        self,
+        name: str,
+        value: float,
+        labels: Mapping[str, str] | None = None,
+        kind: MetricKind = "counter",
+    ) -> None:
+        """Add ``value`` to a counter, set a gauge to it, or observe it in a histogram.
+
+        Raises:
+            InvalidNameError: the name or a label breaks Prometheus's rules, begins with
+                ``metal_`` or ``metalscope_``, or is in use as another kind or with other labels.
+            ValueError: the value is not a finite number, or negative for a counter.
+        """
+        self._custom.record(name, value, labels, kind)
+
+    def record_custom_event(self, name: str, properties: Mapping[str, Any] | None = None) -> None:
+        """Note that something happened now.
+
+        Raises:
+            InvalidNameError: the name is empty or the properties are no mapping of text keys.
+        """
+        self._events.record(name, properties)
+
+    # -- life --------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the tick is on in this process."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def start(self) -> Self:
+        """Start the tick, and the HTTP server where the options enable it. Idempotent.
+
+        Raises:
+            ConfigurationError: the server's address cannot be used.
+            MissingExtraError: the server is enabled and its libraries are not installed.
+        """
+        with self._lock:
+            if self.is_running:
+                return self
+            self._warn_of_unavailable_features()
+            if self.options.server.enabled:
+                self._start_server()
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name="metalscope-tick", daemon=True)
+            self._thread.start()
+        return self
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Stop the tick after one last round to the consumers, then stop the services. Idempotent.
+
+        Args:
+            timeout: how many seconds to wait for the tick thread; forever where ``None``.
+        """
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
+            self._stopping.set()
+            services, self._on_shutdown = self._on_shutdown, []
+        if thread is not threading.current_thread():
+            thread.join(timeout)
+        for stop in reversed(services):
+            try:
+                stop()
+            except Exception as error:  # noqa: BLE001 - one service must not keep the next alive
+                self.internal_error("shutdown", error)
+        self.server = None
+
+    stop = shutdown
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def on_shutdown(self, stop: Callable[[], None]) -> None:
+        """Have ``stop`` called once at shutdown, after the last tick, last added first."""
+        self._on_shutdown.append(stop)
+
+    # -- what feeds it and what it feeds -----------------------------------------------------
+
+    def add_sensor(self, sensor: Sensor) -> None:
+        """Read ``sensor`` each tick from now on."""
+        with self._lock:
+            if sensor not in self._sensors:
+                self._sensors = (*self._sensors, sensor)
+                self._readings_at = float("-inf")
+
+    def remove_sensor(self, sensor: Sensor) -> None:
+        """Read ``sensor`` no more."""
+        with self._lock:
+            self._sensors = tuple(one for one in self._sensors if one is not sensor)
+            self._readings_at = float("-inf")
+
+    def add_device(self, device: DeviceInfo) -> None:
+        """Name a device in the snapshot; one of the same name and backend is replaced."""
+        with self._lock:
+            others = (
+                one
+                for one in self._devices
+                if (one.name, one.backend) != (device.name, device.backend)
+            )
+            self._devices = (*others, device)
+
+    def subscribe(self, consumer: Consumer) -> Callable[[], None]:
+        """Call ``consumer`` with a snapshot each tick, on the tick's thread.
+
+        What it raises is counted and logged. Returns a function that ends the subscription.
+        """
+        with self._lock:
+            self._consumers = (*self._consumers, consumer)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._consumers = tuple(one for one in self._consumers if one is not consumer)
+
+        return unsubscribe
+
+    # -- what it knows -----------------------------------------------------------------------
+
+    def get_snapshot(self) -> MetalTelemetrySnapshot:
+        """Collect now. Sensors are read at most once a tick."""
+        now = datetime.now(UTC)
+        operations, retired = self._collect(now)
+        recent = self._activity.recent()
+        resources = self._read_sensors()
+        health_options = self.options.health_monitor
+        return MetalTelemetrySnapshot(
+            timestamp=now,
+            started_at=self._started_at,
+            operations=operations,
+            resources=resources,
+            health=assess(
+                recent,
+                resources,
+                HealthThresholds(
+                    error_rate=health_options.anomaly_error_rate_threshold,
+                    errors=health_options.circuit_breaker_threshold,
+                ),
+            ),
+            recent=recent,
+            custom=self._custom.collect(),
+            events=self._events.latest(EVENTS_IN_SNAPSHOT),
+            system=self._host.system(self._devices),
+            internals=InternalMetrics(
+                errors=MappingProxyType(self._errors.counts()),
+                overflowed=self._recorder.overflowed + self._custom.overflowed,
+                dropped=MappingProxyType({"events": self._events.dropped}),
+            ),
+            retired_operations=retired.operations,
+            retired_errors=retired.errors,
+        )
+
+    def generate_report(self) -> MetalProductionReport:
+        """Collect now and analyse: performance, errors, resources, trends, recommendations."""
+        from metalscope.report import MetalProductionReport, ReportThresholds  # noqa: PLC0415
+
+        options = self.options
+        return MetalProductionReport.of(
+            self.get_snapshot(),
+            ReportThresholds(
+                slow_ms=options.slow_operation_threshold_ms,
+                gpu_percent=options.high_gpu_utilization_threshold,
+                memory_percent=options.high_memory_utilization_threshold,
+                error_rate=options.health_monitor.anomaly_error_rate_threshold,
+            ),
+        )
+
+    def export_now(self) -> MetalTelemetrySnapshot:
+        """Collect now and hand the snapshot to every consumer; return it."""
+        snapshot = self.get_snapshot()
+        for consumer in self._consumers:
+            try:
+                consumer(snapshot)
+            except Exception as error:  # noqa: BLE001 - law: one consumer must not harm another
+                self.internal_error("consumer", error)
+        return snapshot
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        tick = self.options.tick_interval.total_seconds()
+        cleanup = self.options.cleanup_interval.total_seconds()
+        due, cleanup_due = monotonic() + tick, monotonic() + cleanup
+        stopping = self._stopping
+        while not stopping.wait(max(0.0, due - monotonic())):
+            self._tick()
+            # After sleep or a stall the missed ticks are let go, not caught up with.
+            due = max(due + tick, monotonic())
+            if monotonic() >= cleanup_due:
+                cleanup_due = monotonic() + cleanup
+                self._guarded("cleanup", self._clean_up)
+        self._tick()
+
+    def _tick(self) -> None:
+        self._guarded("tick", self._observe)
+        self._guarded("tick", self.export_now)
+
+    def _guarded(self, room: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - law: the tick must go on
+            self.internal_error(room, error)
+
+    def _observe(self) -> None:
+        now = datetime.now(UTC)
+        operations, retired = self._collect(now)
+        errors: dict[MetalError, int] = {}
+        for operation in operations:
+            for error, count in operation.errors.items():
+                errors[error] = errors.get(error, 0) + count
+        self._activity.observe(
+            Totals(
+                monotonic=monotonic(),
+                timestamp=now,
+                operations=retired.operations + sum(o.executions for o in operations),
+                duration_ns=sum(o.durations.sum_ns for o in operations),
+                errors=errors,
+            )
+        )
+
+    def _collect(self, now: datetime) -> tuple[tuple[OperationMetrics, ...], Retired]:
+        # One at a time, so that no reader's counters ever seem to go back.
+        with self._collect_lock:
+            return self._series.update(self._recorder.collect(), now)
+
+    def _clean_up(self) -> None:
+        now = datetime.now(UTC)
+        with self._collect_lock:
+            self._collect(now)
+            idle = self._series.idle_since(now - self.options.metrics_retention_period)
+            if idle:
+                self._series.retire(self._recorder.evict(idle))
+        self._events.forget_old(now)
+
+    def _read_sensors(self) -> tuple[ResourceMetrics, ...]:
+        with self._sensor_lock:
+            if monotonic() - self._readings_at < self.options.tick_interval / timedelta(seconds=2):
+                return self._readings
+            readings: list[ResourceMetrics] = []
+            self._readings_at = monotonic()
+            for sensor in self._sensors:
+                try:
+                    readings.extend(sensor.read())
+                except Exception as error:  # noqa: BLE001 - law: an absent value, not a failure
+                    self.internal_error(f"sensor.{sensor.name}", error)
+            self._readings = tuple(readings)
+            return self._readings
+
+    def _start_server(self) -> None:
+        from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+
+        server = self.options.server
+        self.server = start_server(
+            self,
+            host=server.host,
+            port=server.port,
+            insecure_no_auth=server.insecure_no_auth,
+        )
+        self.on_shutdown(self.server.stop)
+
+    def _warn_of_unavailable_features(self) -> None:
+        from metalscope.config import unavailable_features  # noqa: PLC0415 - loads pydantic
+
+        for sentence in unavailable_features(self.options):
+            warnings.warn(sentence, MetalscopeWarning, stacklevel=3)

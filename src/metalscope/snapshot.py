@@ -1,0 +1,511 @@
+"""MetalTelemetrySnapshot: the one thing that crosses from collecting to consuming.
+
+Everything here is frozen and made of plain values, so a snapshot can be handed to any number of
+consumers on any thread. ``to_dict()`` gives JSON-able data under :data:`SCHEMA_VERSION`; keys are
+only ever added within one version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+from metalscope.histogram import DurationHistogram
+from metalscope.operation import (
+    NS_PER_MS,
+    OK,
+    Component,
+    MetalError,
+    OperationKind,
+    PerformanceCategory,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ActivityPoint",
+    "ComponentHealth",
+    "CustomMetric",
+    "DeviceInfo",
+    "HealthReport",
+    "HealthStatus",
+    "InternalMetrics",
+    "MetalTelemetrySnapshot",
+    "OperationMetrics",
+    "OutcomeMetrics",
+    "RecentActivity",
+    "ResourceKind",
+    "ResourceMetrics",
+    "SystemInfo",
+    "TelemetryEvent",
+]
+
+SCHEMA_VERSION: Final = 1
+
+Labels = tuple[tuple[str, str], ...]
+"""Label names with their values, sorted by name."""
+
+
+class HealthStatus(StrEnum):
+    """How a component, or the whole, is doing."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+class ResourceKind(StrEnum):
+    """What a resource reading measures, and so its unit."""
+
+    MEMORY = "memory"
+    """Device memory, or unified memory held for the device; bytes."""
+    HOST_MEMORY = "host_memory"
+    """Memory of the host or of the process as a whole; bytes."""
+    GPU_UTILIZATION = "gpu_utilization"
+    CPU_UTILIZATION = "cpu_utilization"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMetrics:
+    """The operations of one series that ended the same way.
+
+    ``outcome`` is ``"ok"`` or a :class:`MetalError`. ``nbytes`` is the bytes they moved or
+    allocated. ``gpu_ns`` is device time in ns, summed over the ``gpu_count`` operations for which
+    the device itself gave one.
+    """
+
+    outcome: str
+    durations: DurationHistogram
+    nbytes: int = 0
+    gpu_ns: int = 0
+    gpu_count: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many operations ended this way."""
+        return self.durations.count
+
+
+@dataclass(frozen=True)
+class OperationMetrics:
+    """All operations of one kind and name on one device, since the start or the last reset."""
+
+    kind: OperationKind
+    name: str
+    device: str
+    outcomes: tuple[OutcomeMetrics, ...]
+    last_updated: datetime | None = None
+
+    @cached_property
+    def durations(self) -> DurationHistogram:
+        """Durations of all operations whatever their outcome."""
+        merged = DurationHistogram()
+        for outcome in self.outcomes:
+            merged = merged + outcome.durations
+        return merged
+
+    @property
+    def executions(self) -> int:
+        """How many operations there were."""
+        return self.durations.count
+
+    @property
+    def successes(self) -> int:
+        """How many of them did not fail."""
+        return sum(o.count for o in self.outcomes if o.outcome == OK)
+
+    @property
+    def errors(self) -> Mapping[MetalError, int]:
+        """How many failed, by error."""
+        return {MetalError(o.outcome): o.count for o in self.outcomes if o.outcome != OK}
+
+    @property
+    def error_count(self) -> int:
+        """How many failed."""
+        return self.executions - self.successes
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes by executions, 0..1; ``None`` where nothing was executed."""
+        return self.successes / self.executions if self.executions else None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes moved or allocated."""
+        return sum(o.nbytes for o in self.outcomes)
+
+    @property
+    def gpu_ms(self) -> float | None:
+        """Device time in ms, summed where the device gave one; ``None`` where it never did."""
+        counted = sum(o.gpu_count for o in self.outcomes)
+        return sum(o.gpu_ns for o in self.outcomes) / NS_PER_MS if counted else None
+
+    @property
+    def categories(self) -> dict[PerformanceCategory, int]:
+        """Exact counts of fast, normal, slow and very slow operations."""
+        return self.durations.categories()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data; durations in ms."""
+        durations = self.durations
+        return {
+            "kind": self.kind.value,
+            "name": self.name,
+            "device": self.device,
+            "executions": self.executions,
+            "successes": self.successes,
+            "errors": {error.value: count for error, count in self.errors.items()},
+            "success_rate": self.success_rate,
+            "total_ms": durations.total_ms,
+            "min_ms": durations.min_ms,
+            "max_ms": durations.max_ms,
+            "average_ms": durations.average_ms,
+            "p50_ms": durations.quantile_ms(0.5),
+            "p95_ms": durations.quantile_ms(0.95),
+            "p99_ms": durations.quantile_ms(0.99),
+            "nbytes": self.nbytes,
+            "gpu_ms": self.gpu_ms,
+            "categories": {c.value: count for c, count in self.categories.items()},
+            "histogram": {
+                "unit": "ms",
+                "cumulative": [[bound, count] for bound, count in durations.classic()],
+                "count": durations.count,
+            },
+            "last_updated": _iso(self.last_updated),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMetrics:
+    """One reading of a sensor: bytes for memory, percent (0..100) for utilisation.
+
+    ``peak`` is the highest value the source knows of, ``limit`` what cannot be passed; ``None``
+    means that the source does not say.
+    """
+
+    kind: ResourceKind
+    name: str
+    device: str
+    current: float
+    peak: float | None = None
+    limit: float | None = None
+
+    @property
+    def unit(self) -> Literal["bytes", "percent"]:
+        """The unit of ``current``, ``peak`` and ``limit``."""
+        memory = (ResourceKind.MEMORY, ResourceKind.HOST_MEMORY)
+        return "bytes" if self.kind in memory else "percent"
+
+    @property
+    def utilization_percent(self) -> float | None:
+        """``current`` as a share of ``limit``, or the reading itself where it is a percentage."""
+        if self.unit == "percent":
+            return self.current
+        return 100.0 * self.current / self.limit if self.limit else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "kind": self.kind.value,
+            "name": self.name,
+            "device": self.device,
+            "unit": self.unit,
+            "current": self.current,
+            "peak": self.peak,
+            "limit": self.limit,
+            "utilization_percent": self.utilization_percent,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentHealth:
+    """One component's status with its reasons in words and numbers."""
+
+    component: Component
+    status: HealthStatus
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "component": self.component.value,
+            "status": self.status.value,
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The overall status and the components it was drawn from."""
+
+    status: HealthStatus = HealthStatus.UNKNOWN
+    components: tuple[ComponentHealth, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "status": self.status.value,
+            "components": [component.to_dict() for component in self.components],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CustomMetric:
+    """One series of a metric the application records itself.
+
+    ``value`` is the running total of a counter, the last value of a gauge, and the sum of a
+    histogram, whose ``buckets`` are cumulative ``(upper bound, count)`` pairs without ``+Inf`` and
+    whose ``count`` is the number of values recorded.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Labels
+    value: float
+    count: int = 0
+    buckets: tuple[tuple[float, int], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        data: dict[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "labels": dict(self.labels),
+            "value": self.value,
+        }
+        if self.kind == "histogram":
+            data["count"] = self.count
+            data["buckets"] = [[bound, count] for bound, count in self.buckets]
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryEvent:
+    """Something that happened at one moment, with its properties."""
+
+    sequence: int
+    timestamp: datetime
+    name: str
+    properties: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "sequence": self.sequence,
+            "timestamp": _iso(self.timestamp),
+            "name": self.name,
+            "properties": dict(self.properties),
+        }
+
+
+class ActivityPoint(NamedTuple):
+    """One collection against the one before; ``mean_ms`` is ``None`` where nothing ran between."""
+
+    timestamp: datetime
+    operations_per_second: float
+    errors_per_second: float
+    mean_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecentActivity:
+    """What happened in the last ``seconds``; ``points`` are oldest first."""
+
+    seconds: float = 0.0
+    operations: int = 0
+    errors: Mapping[MetalError, int] = field(default_factory=lambda: MappingProxyType({}))
+    points: tuple[ActivityPoint, ...] = ()
+
+    @property
+    def operations_per_second(self) -> float | None:
+        """Throughput over the window; ``None`` before there is one."""
+        return self.operations / self.seconds if self.seconds > 0 else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Failed by executed in the window, 0..1; ``None`` where nothing ran."""
+        return sum(self.errors.values()) / self.operations if self.operations else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "seconds": self.seconds,
+            "operations": self.operations,
+            "errors": {error.value: count for error, count in self.errors.items()},
+            "operations_per_second": self.operations_per_second,
+            "error_rate": self.error_rate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device some part of the program uses. Absent facts are ``None``."""
+
+    name: str
+    backend: str
+    memory_bytes: int | None = None
+    recommended_working_set_bytes: int | None = None
+    max_buffer_bytes: int | None = None
+    max_threads_per_threadgroup: int | None = None
+    unified_memory: bool | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "name": self.name,
+            "backend": self.backend,
+            "memory_bytes": self.memory_bytes,
+            "recommended_working_set_bytes": self.recommended_working_set_bytes,
+            "max_buffer_bytes": self.max_buffer_bytes,
+            "max_threads_per_threadgroup": self.max_threads_per_threadgroup,
+            "unified_memory": self.unified_memory,
+            "properties": dict(self.properties),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SystemInfo:
+    """The host and the process. Absent facts are ``None``."""
+
+    host: str
+    pid: int
+    os: str
+    os_version: str
+    architecture: str
+    processors: int | None
+    python: str
+    metalscope: str
+    memory_total_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    devices: tuple[DeviceInfo, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "host": self.host,
+            "pid": self.pid,
+            "os": self.os,
+            "os_version": self.os_version,
+            "architecture": self.architecture,
+            "processors": self.processors,
+            "python": self.python,
+            "metalscope": self.metalscope,
+            "memory_total_bytes": self.memory_total_bytes,
+            "memory_available_bytes": self.memory_available_bytes,
+            "devices": [device.to_dict() for device in self.devices],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class InternalMetrics:
+    """What metalscope says of itself.
+
+    ``errors`` counts what went wrong inside, by room. ``overflowed`` counts recordings whose name
+    fell to the ``other`` series because the cap was reached. ``dropped`` counts what a full queue
+    let go, by queue.
+    """
+
+    errors: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    overflowed: int = 0
+    dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "errors": dict(self.errors),
+            "overflowed": self.overflowed,
+            "dropped": dict(self.dropped),
+        }
+
+
+@dataclass(frozen=True)
+class MetalTelemetrySnapshot:
+    """All that is known at one moment."""
+
+    timestamp: datetime
+    started_at: datetime
+    operations: tuple[OperationMetrics, ...] = ()
+    resources: tuple[ResourceMetrics, ...] = ()
+    health: HealthReport = field(default_factory=HealthReport)
+    recent: RecentActivity = field(default_factory=RecentActivity)
+    custom: tuple[CustomMetric, ...] = ()
+    events: tuple[TelemetryEvent, ...] = ()
+    system: SystemInfo | None = None
+    internals: InternalMetrics = field(default_factory=InternalMetrics)
+    retired_operations: int = 0
+    retired_errors: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def uptime_seconds(self) -> float:
+        """Seconds since telemetry started."""
+        return (self.timestamp - self.started_at).total_seconds()
+
+    @cached_property
+    def total_operations(self) -> int:
+        """Operations since the start, those of series past their retention included."""
+        return self.retired_operations + sum(o.executions for o in self.operations)
+
+    @cached_property
+    def total_errors(self) -> int:
+        """Failed operations since the start, those past their retention included."""
+        return self.retired_errors + sum(o.error_count for o in self.operations)
+
+    @property
+    def error_rate(self) -> float:
+        """Failed by all operations, 0..1; 0 where nothing ran."""
+        return self.total_errors / self.total_operations if self.total_operations else 0.0
+
+    @property
+    def health_status(self) -> HealthStatus:
+        """The overall status."""
+        return self.health.status
+
+    @cached_property
+    def errors(self) -> Mapping[MetalError, int]:
+        """Failed operations by error, over the series present."""
+        totals: dict[MetalError, int] = {}
+        for operation in self.operations:
+            for error, count in operation.errors.items():
+                totals[error] = totals.get(error, 0) + count
+        return MappingProxyType(totals)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data under :data:`SCHEMA_VERSION`; described in docs/snapshot.md."""
+        return {
+            "schema_version": self.schema_version,
+            "timestamp": _iso(self.timestamp),
+            "started_at": _iso(self.started_at),
+            "uptime_seconds": self.uptime_seconds,
+            "total_operations": self.total_operations,
+            "total_errors": self.total_errors,
+            "error_rate": self.error_rate,
+            "errors": {error.value: count for error, count in self.errors.items()},
+            "health_status": self.health_status.value,
+            "health": self.health.to_dict(),
+            "recent": self.recent.to_dict(),
+            "operations": [operation.to_dict() for operation in self.operations],
+            "resources": [resource.to_dict() for resource in self.resources],
+            "custom": [metric.to_dict() for metric in self.custom],
+            "events": [event.to_dict() for event in self.events],
+            "system": self.system.to_dict() if self.system else None,
+            "internals": self.internals.to_dict(),
+        }
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """``to_dict()`` as strict JSON text: no NaN, no Infinity."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC with a Z, which every JSON reader's date parser takes."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
