@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from metalscope.custom import CustomMetrics, EventLog
 from metalscope.errors import InvalidNameError
 

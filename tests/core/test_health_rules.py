@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from metalscope.health.rules import HealthThresholds, assess
 from metalscope.operation import Component, MetalError
 from metalscope.snapshot import HealthStatus, RecentActivity, ResourceKind, ResourceMetrics

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metalscope.histogram import (
     CLASSIC_BOUNDS_MS,
     EDGES_NS,

@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from metalscope.manager import MetalTelemetryManager
 from metalscope.operation import MetalError, OperationKind, PerformanceCategory
 from metalscope.options import MetalTelemetryOptions
@@ -282,8 +283,8 @@ def test_importing_metalscope_loads_no_heavy_library():
     done = run_python("""
         import sys
         import metalscope
-        heavy = "pydantic prometheus_client starlette uvicorn typer rich numpy mlx torch wgpu yaml " \\
-                "opentelemetry psutil asyncio"
+        heavy = "pydantic prometheus_client starlette uvicorn typer rich numpy mlx torch wgpu " \\
+                "yaml opentelemetry psutil asyncio"
         print([name for name in heavy.split() if name in sys.modules])
     """)
     assert done.stdout == "[]\n"

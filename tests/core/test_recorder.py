@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metalscope.operation import MetalError, OperationKind
 from metalscope.recorder import MAX_NAME_LENGTH, OTHER, Operation, Recorder
 
@@ -72,7 +73,7 @@ async def test_async_with_times_the_block():
 
 
 def test_bad_input_is_reported_and_never_raised():
-    class Hostile(Exception):
+    class HostileError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text for you")
 
@@ -80,8 +81,8 @@ def test_bad_input_is_reported_and_never_raised():
     recorder.record("exectue", "f", "", "ok", 1)
     recorder.record("execute", "f", "", "ok", -1)
     recorder.record("execute", "f", "", "ok", "long")  # type: ignore[arg-type]
-    with pytest.raises(Hostile), Operation(recorder, "execute", "f", 0, ""):
-        raise Hostile
+    with pytest.raises(HostileError), Operation(recorder, "execute", "f", 0, ""):
+        raise HostileError
     assert recorder.outcome_of("no_such_error") == MetalError.INTERNAL_ERROR
     assert [room for room, _ in errors] == ["recorder"] * 5
     assert "expected one of: allocate, compile" in str(errors[0][1])
