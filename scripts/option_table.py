@@ -1,0 +1,103 @@
+"""Write the tables of all options into docs/configuration.md; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from metalscope.config.schema import group_of, item_group_of
+from metalscope.config.unavailable import is_read
+from metalscope.durations import format_duration
+from metalscope.options import MetalTelemetryOptions
+
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+BEGIN = "<!-- options: written by scripts/option_table.py -->\n"
+END = "<!-- options: end -->\n"
+
+NOT_READ = "**Not read yet.**"
+
+
+def tables() -> str:
+    """All groups, each with its table."""
+    parts = [_table("Telemetry", "", MetalTelemetryOptions)]
+    for name in MetalTelemetryOptions.model_fields:
+        group = group_of(MetalTelemetryOptions, name)
+        if group is None:
+            continue
+        parts.append(_table(f"`{name}`", f"{name}.", group))
+        for field in group.model_fields:
+            if items := item_group_of(group, field):
+                parts.append(_table(f"`{name}.{field}[]`", f"{name}.{field}[].", items))
+    return "\n".join(parts)
+
+
+def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
+    about = (model.__doc__ or "").split("\n\n")[0]
+    lines = [f"### {title}\n", f"{about}\n", "| option | default | takes | |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if group_of(model, name) is None:
+            # Of a list's items: whether the list is read decides.
+            read = is_read((prefix + name).partition("[")[0])
+            meaning = field.description or ""
+            lines.append(
+                f"| `{name}` | {_default(field)} | {_takes(field)} | "
+                f"{meaning if read else f'{meaning} {NOT_READ}'} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default: Any = field.default
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, timedelta):
+        return f"`{format_duration(default)}`"
+    if isinstance(default, int | float):
+        return f"`{default:g}`"
+    return f"`{default}`" if isinstance(default, str) else "none"
+
+
+def _takes(field: FieldInfo) -> str:
+    annotation = field.annotation
+    if annotation in {int, float}:
+        bounds = {
+            sign: f"{getattr(one, sign):g}" if annotation is float else str(getattr(one, sign))
+            for one in field.metadata
+            for sign in ("gt", "ge", "le")
+            if getattr(one, sign, None) is not None
+        }
+        if "le" in bounds:
+            return f"{bounds['ge']} to {bounds['le']}"
+        return f"above {bounds['gt']}"
+    names: dict[Any, str] = {bool: "true, false", timedelta: "duration"}
+    origins: dict[Any, str] = {tuple: "list", dict: "table"}
+    return names.get(annotation) or origins.get(get_origin(annotation)) or "text"
+
+
+def main() -> int:
+    """Rewrite the page, or say that it is not current."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        print(f"{PAGE.name} has lost the marks the tables stand between", file=sys.stderr)
+        return 1
+    current = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+    if current == page:
+        return 0
+    if "--check" in sys.argv[1:]:
+        print(f"{PAGE.name} is not current: run scripts/option_table.py", file=sys.stderr)
+        return 1
+    PAGE.write_text(current, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

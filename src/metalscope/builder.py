@@ -1,0 +1,265 @@
+"""MetalTelemetryBuilder: options written as a sentence, and the started manager at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from metalscope.config import load_options
+from metalscope.durations import DurationLike
+from metalscope.errors import ConfigurationError
+from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
+from metalscope.options import ExporterType, MetalTelemetryOptions
+
+if TYPE_CHECKING:
+    from metalscope.manager import MetalTelemetryManager
+
+__all__ = ["MetalTelemetryBuilder"]
+
+
+class MetalTelemetryBuilder:
+    """Say step by step what telemetry is to do, then :meth:`build` it.
+
+    ::
+
+        tel = (
+            MetalTelemetryBuilder()
+            .add_prometheus()
+            .with_performance_thresholds(50, 80, 75)
+            .build()
+        )
+
+    Every step returns the builder. What is said here wins over ``METALSCOPE_*`` variables and the
+    file that ``METALSCOPE_CONFIG`` names, which fill in the rest; exporters added here take the
+    place of those of the file. Values are checked all at once, by :meth:`options` and
+    :meth:`build`. A builder can be built from again, and said more to in between.
+    """
+
+    def __init__(self) -> None:
+        self._settings: dict[str, Any] = {}
+        self._exporters: list[dict[str, Any]] = []
+
+    def add_prometheus(
+        self,
+        endpoint: str | None = None,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        *,
+        name: str = "Prometheus",
+        host: str | None = None,
+        port: int | None = None,
+    ) -> Self:
+        """Let a Prometheus scrape this program's ``/metrics``.
+
+        Without an endpoint, or with one on this machine such as
+        ``http://127.0.0.1:9464/metrics``, this turns the HTTP server on, there or at ``host`` and
+        ``port``. An endpoint elsewhere is a Prometheus's own address: it is kept, and the manager
+        says at start that this Prometheus has to do the scraping.
+
+        Raises:
+            ConfigurationError: The endpoint is on this machine, and is not one that the server
+                can serve, or contradicts ``host`` or ``port``.
+        """
+        if endpoint is None or is_loopback(endpoint_host(endpoint)):
+            if endpoint is not None:
+                host, port = _bind_address(endpoint, host, port)
+            self.with_server(host=host, port=port)
+        return self._add(name, ExporterType.PROMETHEUS, endpoint, headers=headers)
+
+    def add_opentelemetry(
+        self,
+        endpoint: str,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        *,
+        name: str = "OpenTelemetry",
+    ) -> Self:
+        """Send metrics to an OpenTelemetry collector by OTLP."""
+        return self._add(name, ExporterType.OPENTELEMETRY, endpoint, headers=headers)
+
+    def add_application_insights(
+        self, endpoint: str, key: str | SecretStr, *, name: str = "ApplicationInsights"
+    ) -> Self:
+        """Send metrics to Azure Application Insights; ``key`` is the instrumentation key."""
+        return self._add(name, ExporterType.APPLICATION_INSIGHTS, endpoint, api_key=key)
+
+    def add_datadog(
+        self, endpoint: str, api_key: str | SecretStr, *, name: str = "DataDog"
+    ) -> Self:
+        """Send metrics to Datadog."""
+        return self._add(name, ExporterType.DATADOG, endpoint, api_key=api_key)
+
+    def add_grafana_cloud(
+        self, endpoint: str, api_key: str | SecretStr, *, name: str = "GrafanaCloud"
+    ) -> Self:
+        """Send metrics to Grafana Cloud."""
+        return self._add(name, ExporterType.GRAFANA_CLOUD, endpoint, api_key=api_key)
+
+    def add_custom(
+        self,
+        name: str,
+        endpoint: str | None = None,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        *,
+        type: str = "custom",  # noqa: A002 - the option's own name
+    ) -> Self:
+        """Send metrics as JSON, or by an exporter another package registered as ``type``."""
+        return self._add(name, type, endpoint, headers=headers)
+
+    def with_performance_thresholds(
+        self,
+        slow_ms: float | None = None,
+        gpu_percent: float | None = None,
+        memory_percent: float | None = None,
+    ) -> Self:
+        """From where on the report calls an operation slow, and a utilisation high.
+
+        ``slow_ms`` is in ms; the others are percentages, 0 to 100.
+        """
+        return self._set(
+            slow_operation_threshold_ms=slow_ms,
+            high_gpu_utilization_threshold=gpu_percent,
+            high_memory_utilization_threshold=memory_percent,
+        )
+
+    def enable_alerts(self, *targets: str | SecretStr) -> Self:
+        """Raise alerts and tell these webhook URLs and e-mail addresses.
+
+        Targets of several calls add up.
+        """
+        said_before = self._settings.get("alerts__notification_endpoints", ())
+        return self._set(
+            alerts__enable_notifications=True,
+            alerts__notification_endpoints=(*said_before, *map(_secret, targets)) or None,
+        )
+
+    def set_intervals(
+        self,
+        reporting: DurationLike | None = None,
+        cleanup: DurationLike | None = None,
+        *,
+        tick: DurationLike | None = None,
+        retention: DurationLike | None = None,
+        history: DurationLike | None = None,
+        auto_export: DurationLike | None = None,
+    ) -> Self:
+        """How often what is done, as timedeltas, seconds, or text such as ``"5m"``.
+
+        ``retention`` is how long metrics are kept, ``history`` how much recent activity is.
+        """
+        return self._set(
+            reporting_interval=reporting,
+            cleanup_interval=cleanup,
+            tick_interval=tick,
+            metrics_retention_period=retention,
+            history_window=history,
+            export__auto_export_interval=auto_export,
+        )
+
+    def enable_production_logging(
+        self,
+        *,
+        json: bool = True,
+        correlation: bool = True,
+        stack_traces: bool = False,
+        endpoints: tuple[str, ...] = (),
+    ) -> Self:
+        """Log for machines to read: JSON lines, correlation ids, to these systems as well."""
+        return self._set(
+            logging__use_json_format=json,
+            logging__enable_correlation_tracking=correlation,
+            logging__enable_stack_trace_logging=stack_traces,
+            logging__external_log_endpoints=tuple(endpoints) or None,
+        )
+
+    def with_server(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        insecure_no_auth: bool | None = None,
+    ) -> Self:
+        """Start the HTTP server; port 0 takes a free one.
+
+        A host that other machines can reach is refused without ``insecure_no_auth=True``.
+        """
+        return self._set(
+            server__enabled=True,
+            server__host=host,
+            server__port=port,
+            server__insecure_no_auth=insecure_no_auth,
+        )
+
+    def options(self) -> MetalTelemetryOptions:
+        """The options as they would be built from now.
+
+        Raises:
+            ConfigurationError: Some value is wrong; the text says which.
+        """
+        settings = dict(self._settings)
+        if self._exporters:
+            settings["export__exporters"] = [dict(exporter) for exporter in self._exporters]
+        return load_options(overrides=settings)
+
+    def build(self) -> MetalTelemetryManager:
+        """Start telemetry and make it the default of the process.
+
+        A default there was before is shut down first.
+
+        Raises:
+            ConfigurationError: Some value is wrong, or the server's address cannot be used.
+            MissingExtraError: An enabled part needs a library that is not installed.
+        """
+        from metalscope.default import add_metal_telemetry  # noqa: PLC0415 - only now is it needed
+
+        return add_metal_telemetry(self.options())
+
+    def _set(self, **settings: Any) -> Self:
+        self._settings |= {key: value for key, value in settings.items() if value is not None}
+        return self
+
+    def _add(
+        self,
+        name: str,
+        kind: str,
+        endpoint: str | None,
+        *,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        api_key: str | SecretStr | None = None,
+    ) -> Self:
+        self._exporters.append(
+            {
+                "name": name,
+                "type": kind,
+                "endpoint": endpoint,
+                "headers": {key: _secret(value) for key, value in (headers or {}).items()},
+                "api_key": None if api_key is None else _secret(api_key),
+            }
+        )
+        return self
+
+
+def _secret(text: str | SecretStr) -> SecretStr:
+    return text if isinstance(text, SecretStr) else SecretStr(text)
+
+
+def _bind_address(endpoint: str, host: str | None, port: int | None) -> tuple[str, int]:
+    try:
+        url = urlsplit(endpoint)
+        url_host, url_port = url.hostname or "", url.port or 80
+    except ValueError:
+        raise ConfigurationError(
+            f"add_prometheus: {shown_endpoint(endpoint)} is not a URL"
+        ) from None
+    if url.scheme != "http" or url.path.rstrip("/") not in {"", "/metrics"} or url.query:
+        raise ConfigurationError(
+            f"add_prometheus: this machine serves http://{url_host}:{url_port}/metrics, "
+            f"not {shown_endpoint(endpoint)}"
+        )
+    if (host is not None and host != url_host) or (port is not None and port != url_port):
+        raise ConfigurationError(
+            f"add_prometheus: the endpoint says {url_host} and port {url_port}, "
+            f"the arguments {host or url_host} and port {url_port if port is None else port}"
+        )
+    return url_host, url_port

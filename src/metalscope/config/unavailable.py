@@ -1,0 +1,86 @@
+"""What can be configured and does nothing yet.
+
+The one list of it: as a room comes to read an option, its entry here goes, and with it the warning
+at start and the mark in the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from metalscope.config.schema import dotted, options_of
+from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
+from metalscope.options import ExporterType, MetalTelemetryOptions
+
+__all__ = ["NOT_READ_YET", "is_read", "unavailable_features"]
+
+NOT_READ_YET: Final = frozenset(
+    {
+        "reporting_interval",
+        "auto_export_metrics",
+        "performance_counters",
+        "health_monitor.health_check_interval",
+        "health_monitor.anomaly_detection_interval",
+        "health_monitor.anomaly_detection_window",
+        "health_monitor.event_retention_period",
+        "health_monitor.max_health_events",
+        "health_monitor.circuit_breaker_timeout",
+        "logging",
+        "export",
+        "alerts",
+    }
+)
+"""Options, and whole groups, that nothing reads in this version."""
+
+# Each of them has a sentence of its own.
+_EXPORTERS: Final = ("export", "exporters")
+
+
+def is_read(option: str) -> bool:
+    """Whether an option, named as in ``server.port``, has an effect in this version."""
+    group = option.partition(".")[0]
+    return option not in NOT_READ_YET and group not in NOT_READ_YET
+
+
+def unavailable_features(options: MetalTelemetryOptions) -> list[str]:
+    """One sentence for each thing the options ask for that this version does not do."""
+    return [*_unread(options), *_exporters(options)]
+
+
+def _unread(options: MetalTelemetryOptions) -> Iterator[str]:
+    changed: dict[str, list[str]] = {}
+    for keys, field in options_of(MetalTelemetryOptions):
+        if keys == _EXPORTERS:
+            continue
+        value: object = options
+        for key in keys:
+            value = getattr(value, key)
+        option = dotted(keys)
+        if value != field.get_default(call_default_factory=True) and not is_read(option):
+            changed.setdefault(keys[0], []).append(option)
+    for names in changed.values():
+        yield f"{', '.join(names)}: this version of metalscope does not read this yet"
+
+
+def _exporters(options: MetalTelemetryOptions) -> Iterator[str]:
+    server = options.server
+    for exporter in options.export.exporters:
+        if not exporter.enabled:
+            continue
+        who = f"exporter {exporter.name!r} ({exporter.type})"
+        if exporter.type != ExporterType.PROMETHEUS:
+            yield (
+                f"{who}: this version of metalscope cannot export to it yet; "
+                "only the Prometheus pull endpoint is served"
+            )
+            continue
+        if exporter.endpoint and not is_loopback(endpoint_host(exporter.endpoint)):
+            yield (
+                f"{who}: metrics are not sent to {shown_endpoint(exporter.endpoint)}; Prometheus "
+                "scrapes the /metrics of this program, so name this program in its scrape_configs"
+            )
+        if not server.enabled:
+            yield f"{who}: nothing serves /metrics; set server.enabled to true"
+        if exporter.headers or exporter.api_key:
+            yield f"{who}: headers and keys are not asked for at /metrics"

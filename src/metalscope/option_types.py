@@ -1,0 +1,118 @@
+"""The types options are made of: durations within bounds, percentages, ports, endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
+
+from metalscope.durations import format_duration, parse_duration
+
+__all__ = [
+    "Count",
+    "Duration",
+    "DurationOrZero",
+    "Endpoint",
+    "Milliseconds",
+    "NotificationTarget",
+    "Percent",
+    "Port",
+    "Rate",
+    "SecretHeaders",
+    "endpoint_host",
+    "is_loopback",
+    "shown_endpoint",
+]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server bound to this host can only be reached from this machine."""
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def endpoint_host(url: str) -> str:
+    """The host in a URL, without the brackets of IPv6; empty where the text has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def shown_endpoint(url: str) -> str:
+    """The URL without what may be secret in it: user, password, query and fragment."""
+    # A password may itself hold "/" or "?", so all before the last "@" goes first.
+    shown = re.sub(r"(://).*@", r"\1…@", url, flags=re.DOTALL)
+    return re.sub(r"[?#].*", "?…", shown, flags=re.DOTALL)
+
+
+def _endpoint(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.scheme not in {"http", "https", "grpc"} or re.search(r"\s", url):
+        raise ValueError("must be a URL such as 'https://host:port/path'")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password: endpoints are shown, put it in headers")
+    return url
+
+
+def _notification_target(target: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S+|[^@\s]+@[^@\s]+", target.get_secret_value()):
+        raise ValueError("must be the URL of a webhook or an e-mail address")
+    return target
+
+
+def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    # RFC 9110, 5.1 and 5.5: a line break in either would end the header and begin another.
+    # Neither is quoted in the error: a key is often put into the wrong one of the two.
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ValueError("must have names that are HTTP header names")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value.get_secret_value()):
+            raise ValueError("must have values without control characters")
+    return headers
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta():
+        raise ValueError("must be longer than zero")
+    return duration
+
+
+def _not_negative(duration: timedelta) -> timedelta:
+    if duration < timedelta():
+        raise ValueError("must not be negative")
+    return duration
+
+
+def _number(value: object) -> object:
+    # True counts as 1 in Python; as a port or a threshold it is a mistake.
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic's own
+    return value
+
+
+# Written as units: Pydantic's own ISO form counts years, which nobody reads back the same.
+_Length = Annotated[timedelta, PlainSerializer(format_duration, return_type=str, when_used="json")]
+
+Duration = Annotated[_Length, BeforeValidator(parse_duration), AfterValidator(_positive)]
+DurationOrZero = Annotated[_Length, BeforeValidator(parse_duration), AfterValidator(_not_negative)]
+Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100)]
+Rate = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
+Milliseconds = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=1_000_000)]
+Port = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65_535)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+SecretHeaders = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
+NotificationTarget = Annotated[SecretStr, AfterValidator(_notification_target)]

@@ -1,0 +1,397 @@
+"""MetalTelemetryOptions and its parts: what can be set, in which unit, within which bounds.
+
+Every model is frozen and refuses unknown keys. Durations are timedeltas and are read from all
+forms of :func:`metalscope.durations.parse_duration`. Where options come from (files, environment,
+arguments) is the business of :mod:`metalscope.config`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import StrEnum
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from metalscope.durations import format_duration
+from metalscope.option_types import (
+    Count,
+    Duration,
+    DurationOrZero,
+    Endpoint,
+    Milliseconds,
+    NotificationTarget,
+    Percent,
+    Port,
+    Rate,
+    SecretHeaders,
+    is_loopback,
+    shown_endpoint,
+)
+from metalscope.spelling import nearest, plain
+
+__all__ = [
+    "EXPORTER_ENTRY_POINTS",
+    "AlertsOptions",
+    "ExportOptions",
+    "ExporterOptions",
+    "ExporterType",
+    "HealthMonitorOptions",
+    "LoggingOptions",
+    "MetalTelemetryOptions",
+    "PerformanceCountersOptions",
+    "ServerOptions",
+    "is_loopback",
+    "shown_endpoint",
+]
+
+EXPORTER_ENTRY_POINTS: Final = "metalscope.exporters"
+"""Entry point group in which other packages register exporter types of their own."""
+
+_SHORTEST_TICK: Final = timedelta(milliseconds=10)
+
+
+class _Options(BaseModel):
+    """What all groups share; built from code, a bad value raises a ConfigurationError."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # Pydantic's own error text quotes the input, which may be a secret.
+        hide_input_in_errors=True,
+    )
+
+    if not TYPE_CHECKING:  # type checkers keep the signature that the fields make
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                from metalscope.config.problems import from_code  # noqa: PLC0415 - it imports us
+
+                raise from_code(type(self), error) from None
+
+        # Says to pydantic that groups inside groups need no call of __init__ to be validated,
+        # so that all problems of the whole are found at once and keep their place.
+        __init__.__pydantic_base_init__ = True
+
+
+class PerformanceCountersOptions(_Options):
+    """What the performance counters keep of the system's own readings."""
+
+    enable_continuous_sampling: bool = Field(
+        True, description="Sample the sensors all the time, not only when asked."
+    )
+    sampling_interval: Duration = Field(
+        timedelta(seconds=10), description="Time between two samples of the sensors."
+    )
+    slow_allocation_threshold_ms: Milliseconds = Field(
+        50.0, description="An allocation that takes longer, in ms, counts as slow."
+    )
+    slow_kernel_threshold_ms: Milliseconds = Field(
+        100.0, description="A kernel that takes longer, in ms, counts as slow."
+    )
+
+
+class HealthMonitorOptions(_Options):
+    """When a component is held to be degraded, and what counts as an anomaly."""
+
+    health_check_interval: Duration = Field(
+        timedelta(minutes=1), description="Time between two health checks."
+    )
+    anomaly_detection_interval: Duration = Field(
+        timedelta(minutes=5), description="Time between two searches for anomalies."
+    )
+    anomaly_detection_window: Duration = Field(
+        timedelta(minutes=15), description="How far back a search for anomalies looks."
+    )
+    event_retention_period: Duration = Field(
+        timedelta(hours=24), description="How long a health event is kept."
+    )
+    max_health_events: Count = Field(1000, description="Most health events kept; a count.")
+    circuit_breaker_threshold: Count = Field(
+        5, description="Like failures in `history_window` that degrade a component; a count."
+    )
+    circuit_breaker_timeout: Duration = Field(
+        timedelta(minutes=2), description="How long an open circuit breaker waits before a trial."
+    )
+    anomaly_error_rate_threshold: Rate = Field(
+        0.1,
+        description="Share of operations in `history_window`, 0 to 1, above which failing "
+        "degrades health and is named in the report.",
+    )
+
+
+class LoggingOptions(_Options):
+    """The production log: its form, its buffer, and where it goes."""
+
+    enable_buffering: bool = Field(True, description="Collect records and write them in batches.")
+    enable_correlation_tracking: bool = Field(
+        True, description="Give the records of one piece of work one correlation id."
+    )
+    enable_performance_logging: bool = Field(True, description="Log operations that were slow.")
+    enable_stack_trace_logging: bool = Field(
+        False, description="Add the stack trace to the record of an error."
+    )
+    use_json_format: bool = Field(False, description="One JSON object a line in place of text.")
+    buffer_flush_interval: Duration = Field(
+        timedelta(seconds=10), description="Longest time a record waits in the buffer."
+    )
+    max_buffer_size: Count = Field(1000, description="Most records in the buffer; a count.")
+    slow_operation_threshold_ms: Milliseconds = Field(
+        100.0, description="An operation that takes longer, in ms, is logged as slow."
+    )
+    external_log_endpoints: tuple[Endpoint, ...] = Field(
+        (), description="URLs of the systems that receive the log as well."
+    )
+
+
+class ExporterType(StrEnum):
+    """The kinds of exporter metalscope itself has a name for."""
+
+    PROMETHEUS = "prometheus"
+    OPENTELEMETRY = "opentelemetry"
+    APPLICATION_INSIGHTS = "application_insights"
+    DATADOG = "datadog"
+    GRAFANA_CLOUD = "grafana_cloud"
+    CUSTOM = "custom"
+
+
+def _exporter_type(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be the name of an exporter type")  # noqa: TRY004 - pydantic's own
+    for known in ExporterType:
+        if plain(value) == plain(known):
+            return known
+    registered = {entry.name for entry in entry_points(group=EXPORTER_ENTRY_POINTS)}
+    if value in registered:
+        return value
+    names = [*ExporterType, *sorted(registered)]
+    near = nearest(value, names)
+    raise ValueError(
+        f"must be an exporter type: {', '.join(names)}"
+        + (f"; the nearest is {near}" if near else "")
+    )
+
+
+class ExporterOptions(_Options):
+    """One place the metrics go to."""
+
+    type: Annotated[ExporterType | str, BeforeValidator(_exporter_type)] = Field(
+        description="What it speaks: prometheus, opentelemetry, application_insights, datadog, "
+        "grafana_cloud, custom, or the name another package registered; case is ignored."
+    )
+    name: str = Field(
+        default_factory=lambda data: str(data.get("type", "")),
+        min_length=1,
+        description="The name in logs and in metrics about exporting; the type where none is set.",
+    )
+    endpoint: Endpoint | None = Field(
+        None, description="The URL it sends to; none for a Prometheus that scrapes this program."
+    )
+    headers: SecretHeaders = Field(
+        default_factory=dict, description="HTTP headers sent to this endpoint only; secret."
+    )
+    api_key: SecretStr | None = Field(
+        None, min_length=1, description="The platform's key, instrumentation key or token; secret."
+    )
+    enabled: bool = Field(True, description="Whether it exports.")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show the endpoint without a query, which may carry a key."""
+        for name, value in super().__repr_args__():
+            yield name, shown_endpoint(value) if name == "endpoint" and value else value
+
+
+class ExportOptions(_Options):
+    """Sending metrics to other systems."""
+
+    export_timeout: Duration = Field(
+        timedelta(seconds=30), description="Longest time one export may take."
+    )
+    auto_export_interval: DurationOrZero = Field(
+        timedelta(),
+        description="Time between two exports; 0 exports at every `reporting_interval`.",
+    )
+    exporters: tuple[ExporterOptions, ...] = Field((), description="The places metrics go to.")
+
+    @field_validator("exporters")
+    @classmethod
+    def _names_differ(cls, exporters: tuple[ExporterOptions, ...]) -> tuple[ExporterOptions, ...]:
+        names = [exporter.name for exporter in exporters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"must have different names; given twice: {', '.join(twice)}")
+        return exporters
+
+
+class AlertsOptions(_Options):
+    """When an alert is raised, how long it is kept, and who is told.
+
+    These thresholds raise alerts. Those of the same name in the top group mark a value as high in
+    the report, and raise nothing.
+    """
+
+    evaluation_interval: Duration = Field(
+        timedelta(minutes=1), description="Time between two evaluations of the rules."
+    )
+    cleanup_interval: Duration = Field(
+        timedelta(hours=1), description="Time between two removals of old alerts."
+    )
+    alert_retention_period: Duration = Field(
+        timedelta(days=7), description="How long a resolved alert is kept."
+    )
+    enable_notifications: bool = Field(False, description="Tell the notification endpoints.")
+    notification_endpoints: tuple[NotificationTarget, ...] = Field(
+        (), description="Webhook URLs and e-mail addresses; secret, as a webhook's path is its key."
+    )
+    memory_allocation_failure_threshold: Count = Field(
+        3, description="Failed allocations within the window that raise an alert; a count."
+    )
+    memory_allocation_failure_window: Duration = Field(
+        timedelta(minutes=5), description="The window failed allocations are counted in."
+    )
+    kernel_execution_failure_threshold: Count = Field(
+        5, description="Failures of one kernel within the window that raise an alert; a count."
+    )
+    kernel_execution_failure_window: Duration = Field(
+        timedelta(minutes=5), description="The window failed kernels are counted in."
+    )
+    slow_operation_threshold_ms: Milliseconds = Field(
+        100.0, description="An operation that takes longer, in ms, counts towards the alert."
+    )
+    slow_operation_alert_threshold: Count = Field(
+        10, description="Slow runs of one operation that raise an alert; a count."
+    )
+    high_gpu_utilization_threshold: Percent = Field(
+        90.0, description="GPU utilisation in percent above which an alert is raised."
+    )
+    high_memory_utilization_threshold: Percent = Field(
+        85.0, description="Memory utilisation in percent above which an alert is raised."
+    )
+    high_resource_utilization_threshold: Percent = Field(
+        85.0, description="Utilisation of any other resource in percent that raises an alert."
+    )
+    error_rate_alert_threshold: Count = Field(
+        10, description="Errors of one type within the window that raise an alert; a count."
+    )
+    error_rate_window: Duration = Field(
+        timedelta(minutes=10), description="The window errors of one type are counted in."
+    )
+
+
+class ServerOptions(_Options):
+    """The HTTP server with the page, `/metrics`, `/health` and the API."""
+
+    enabled: bool = Field(False, description="Whether the server is started with telemetry.")
+    # Before host, whose check looks at it.
+    insecure_no_auth: bool = Field(
+        False, description="Serve beyond this machine although no key is asked for."
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on; a name or an IP address.")
+    port: Port = Field(9464, description="The TCP port to listen on; 0 takes a free one.")
+
+    @field_validator("host")
+    @classmethod
+    def _only_this_machine(cls, host: str, info: ValidationInfo) -> str:
+        host = host.strip().removeprefix("[").removesuffix("]")
+        if not host or re.search(r"[\s/@]", host):
+            raise ValueError("must be a host name or an IP address")
+        if re.fullmatch(r"[^:]*:\d*", host):
+            raise ValueError("must be a host without a port; the port is an option of its own")
+        # Absent where its own value was refused: that problem is told instead of this one.
+        if not is_loopback(host) and info.data.get("insecure_no_auth") is False:
+            raise ValueError(
+                "can be reached from other machines and no key would be asked for; "
+                "use 127.0.0.1, or set insecure_no_auth to true to serve it all the same"
+            )
+        return host
+
+
+class MetalTelemetryOptions(_Options):
+    """All options of telemetry. The defaults are fit for production."""
+
+    enabled: bool = Field(True, description="Whether anything is recorded at all.")
+    tick_interval: Duration = Field(
+        timedelta(seconds=1),
+        description="Time between two collections of the counts, after which every consumer is "
+        "fed; at least 10 ms.",
+    )
+    history_window: Duration = Field(
+        timedelta(minutes=15),
+        validate_default=True,
+        description="How much recent activity is kept in memory for rates and trends; at least "
+        "two ticks, and never more than the last 3600.",
+    )
+    reporting_interval: Duration = Field(
+        timedelta(minutes=5), description="Time between two reports and automatic exports."
+    )
+    cleanup_interval: Duration = Field(
+        timedelta(minutes=15), description="Time between two removals of what is past retention."
+    )
+    metrics_retention_period: Duration = Field(
+        timedelta(hours=24),
+        description="How long an operation that no longer runs keeps its own series, and how long "
+        "a custom event is kept.",
+    )
+    auto_export_metrics: bool = Field(True, description="Export without being asked.")
+    slow_operation_threshold_ms: Milliseconds = Field(
+        100.0, description="The report calls an operation slow that takes longer, in ms."
+    )
+    high_gpu_utilization_threshold: Percent = Field(
+        85.0, description="The report calls GPU utilisation above it, in percent, high."
+    )
+    high_memory_utilization_threshold: Percent = Field(
+        80.0, description="The report calls memory utilisation above it, in percent, high."
+    )
+    high_resource_utilization_threshold: Percent = Field(
+        85.0, description="The report calls the utilisation of any other resource above it high."
+    )
+    max_operation_names: Count = Field(
+        1000, description="Most series of operations; the rest are counted as `other`. A count."
+    )
+    max_custom_series: Count = Field(
+        1000, description="Most series of custom metrics; the rest are counted as `other`. A count."
+    )
+    max_events: Count = Field(1000, description="Most custom events kept, the latest; a count.")
+    performance_counters: PerformanceCountersOptions = Field(
+        PerformanceCountersOptions(), description="Statistics over the sensors."
+    )
+    health_monitor: HealthMonitorOptions = Field(
+        HealthMonitorOptions(), description="Health checks and anomalies."
+    )
+    logging: LoggingOptions = Field(LoggingOptions(), description="The production log.")
+    export: ExportOptions = Field(ExportOptions(), description="Sending metrics to other systems.")
+    alerts: AlertsOptions = Field(AlertsOptions(), description="Alerts and who is told.")
+    server: ServerOptions = Field(ServerOptions(), description="The HTTP server.")
+
+    @field_validator("tick_interval")
+    @classmethod
+    def _not_too_often(cls, tick: timedelta) -> timedelta:
+        if tick < _SHORTEST_TICK:
+            raise ValueError(f"must be at least {format_duration(_SHORTEST_TICK)}")
+        return tick
+
+    @field_validator("history_window")
+    @classmethod
+    def _holds_two_ticks(cls, window: timedelta, info: ValidationInfo) -> timedelta:
+        # Absent where its own value was refused.
+        tick = info.data.get("tick_interval")
+        if tick is not None and window < 2 * tick:
+            raise ValueError(
+                f"must be at least two ticks; the tick_interval is {format_duration(tick)}"
+            )
+        return window

@@ -1,0 +1,154 @@
+"""What the options promise against what a running manager does with them, and the docs say."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from metalscope.config import unavailable_features
+from metalscope.config.schema import dotted, field_named, group_of, options_of
+from metalscope.config.unavailable import NOT_READ_YET, is_read
+from metalscope.manager import MetalTelemetryManager
+from metalscope.options import (
+    AlertsOptions,
+    ExporterOptions,
+    ExportOptions,
+    LoggingOptions,
+    MetalTelemetryOptions,
+    ServerOptions,
+)
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "configuration.md"
+
+OPTIONS = [dotted(keys) for keys, _ in options_of(MetalTelemetryOptions)]
+
+
+class Watched:
+    """Real options that note which of them are looked at, and not by the code of options itself."""
+
+    def __init__(self, options: BaseModel, seen: set[str], above: str = "") -> None:
+        self._options, self._seen, self._above = options, seen, above
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._options, name)
+        option = f"{self._above}{name}"
+        if isinstance(value, BaseModel):
+            return Watched(value, self._seen, f"{option}.")
+        reader = sys._getframe(1).f_globals["__name__"]
+        if not reader.startswith("metalscope.config"):
+            self._seen.add(option)
+        return value
+
+
+def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone() -> None:
+    seen: set[str] = set()
+    watched: Any = Watched(
+        MetalTelemetryOptions(server=ServerOptions(enabled=True, port=0), tick_interval="20ms"),
+        seen,
+    )
+    with MetalTelemetryManager(watched) as telemetry:
+        telemetry.record("execute", "matmul", duration_ns=1)
+        telemetry.generate_report()
+        telemetry._clean_up()
+    assert seen == {option for option in OPTIONS if is_read(option)}
+
+
+def test_what_is_marked_as_not_read_exists() -> None:
+    groups = {name for name in MetalTelemetryOptions.model_fields if "." not in name}
+    assert set(OPTIONS) | groups >= NOT_READ_YET
+    assert all(field_named(MetalTelemetryOptions, name.split(".")[0]) for name in NOT_READ_YET)
+
+
+def test_the_defaults_lack_nothing() -> None:
+    assert unavailable_features(MetalTelemetryOptions()) == []
+    said_anew = MetalTelemetryOptions(logging=LoggingOptions(max_buffer_size=1000))
+    assert unavailable_features(said_anew) == []
+
+
+def test_options_that_work_are_not_complained_of() -> None:
+    options = MetalTelemetryOptions(
+        tick_interval="2s",
+        server=ServerOptions(enabled=True),
+        export=ExportOptions(exporters=(ExporterOptions(type="prometheus"),)),
+    )
+    assert unavailable_features(options) == []
+
+
+def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -> None:
+    options = MetalTelemetryOptions(
+        reporting_interval="1m",
+        auto_export_metrics=False,
+        alerts=AlertsOptions(enable_notifications=True, error_rate_window="1m"),
+    )
+    assert unavailable_features(options) == [
+        "reporting_interval: this version of metalscope does not read this yet",
+        "auto_export_metrics: this version of metalscope does not read this yet",
+        "alerts.enable_notifications, alerts.error_rate_window: "
+        "this version of metalscope does not read this yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exporter", "serving", "sentences"),
+    [
+        (ExporterOptions(type="prometheus"), True, []),
+        (ExporterOptions(type="prometheus", endpoint="http://[::1]:9464/metrics"), True, []),
+        (ExporterOptions(type="datadog", enabled=False), True, []),
+        (ExporterOptions(type="prometheus"), False, ["nothing serves /metrics"]),
+        (
+            ExporterOptions(type="prometheus", endpoint="http://prometheus:9090/metrics?k=hush"),
+            True,
+            ["metrics are not sent to http://prometheus:9090/metrics?…; Prometheus scrapes"],
+        ),
+        (
+            ExporterOptions(type="prometheus", headers={"Authorization": "hush"}),
+            True,
+            ["headers and keys are not asked for at /metrics"],
+        ),
+        (
+            ExporterOptions(type="application_insights", name="AppInsights", api_key="hush"),
+            True,
+            ["cannot export to it yet; only the Prometheus pull endpoint is served"],
+        ),
+    ],
+)
+def test_each_exporter_that_does_not_work_as_configured_is_told(
+    exporter: ExporterOptions, serving: bool, sentences: list[str]
+) -> None:
+    options = MetalTelemetryOptions(
+        server=ServerOptions(enabled=serving), export=ExportOptions(exporters=(exporter,))
+    )
+    told = unavailable_features(options)
+    assert len(told) == len(sentences)
+    for sentence, part in zip(told, sentences, strict=True):
+        assert sentence.startswith(f"exporter {exporter.name!r} ({exporter.type}): ")
+        assert part in sentence
+        assert "hush" not in sentence
+
+
+def test_the_option_tables_in_the_docs_are_current() -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "option_table.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_docs_name_every_option_and_mark_what_does_nothing_yet() -> None:
+    _, *tables = PAGE.read_text().split("\n### ")
+    rows = {
+        (title, line.split("`")[1]): line
+        for title, *lines in (table.splitlines() for table in tables)
+        for line in lines
+        if line.startswith("| `")
+    }
+    for keys, _ in options_of(MetalTelemetryOptions):
+        title = f"`{keys[0]}`" if group_of(MetalTelemetryOptions, keys[0]) else "Telemetry"
+        row = rows[title, keys[-1]]
+        assert ("Not read yet" in row) is not is_read(dotted(keys))
