@@ -40,11 +40,12 @@ Direction = Literal["rising", "falling", "steady", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class ReportThresholds:
-    """From where on the report speaks up: ms, percent, percent, share of failed operations."""
+    """From where on the report speaks up: ms, percent, percent, percent, share of failed."""
 
     slow_ms: float = 100.0
     gpu_percent: float = 85.0
     memory_percent: float = 80.0
+    resource_percent: float = 85.0
     error_rate: float = 0.1
 
 
@@ -260,6 +261,7 @@ def _about_resources(
         ResourceKind.MEMORY: thresholds.memory_percent,
         ResourceKind.HOST_MEMORY: thresholds.memory_percent,
         ResourceKind.GPU_UTILIZATION: thresholds.gpu_percent,
+        ResourceKind.CPU_UTILIZATION: thresholds.resource_percent,
     }
     for resource in resources:
         limit, percent = limits.get(resource.kind), resource.utilization_percent

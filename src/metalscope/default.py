@@ -66,7 +66,8 @@ def _resolve(options: Any, overrides: Mapping[str, Any]) -> MetalTelemetryOption
     if isinstance(options, MetalTelemetryOptions):
         return override(options, overrides) if overrides else options
     if isinstance(options, Mapping):
-        return load_options(overrides={**options, **overrides})
+        given = load_options(overrides=options)
+        return override(given, overrides) if overrides else given
     return load_options(options, overrides=overrides)
 
 

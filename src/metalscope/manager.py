@@ -308,6 +308,7 @@ class MetalTelemetryManager:
                 slow_ms=options.slow_operation_threshold_ms,
                 gpu_percent=options.high_gpu_utilization_threshold,
                 memory_percent=options.high_memory_utilization_threshold,
+                resource_percent=options.high_resource_utilization_threshold,
                 error_rate=options.health_monitor.anomaly_error_rate_threshold,
             ),
         )
