@@ -1,0 +1,71 @@
+// Memory pools and utilisation, each with its peak and limit where the source knows them.
+
+import { el, keyedList, setAttribute, setText, show } from "./dom.js";
+import * as format from "./format.js";
+import { poolLabel, resourceKey } from "./state.js";
+
+const HIGH_PERCENT = 70; // the marks at which health calls memory degraded and critical
+const FULL_PERCENT = 90;
+const ORDER = ["gpu_utilization", "memory", "host_memory", "cpu_utilization"];
+const NO_GPU = {
+  kind: "gpu_utilization",
+  name: "",
+  device: "",
+  unit: "percent",
+  current: null,
+  peak: null,
+  limit: null,
+  utilization_percent: null,
+};
+
+export function createResources(container) {
+  const list = el("div");
+  container.append(list);
+  const update = keyedList(list, resourceKey, createMeter);
+  return ({ snapshot }) => {
+    const known = snapshot.resources.some((resource) => resource.kind === "gpu_utilization");
+    const items = known ? [...snapshot.resources] : [NO_GPU, ...snapshot.resources];
+    items.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
+    update(items);
+  };
+}
+
+function labelOf(resource) {
+  if (resource.kind === "cpu_utilization") return named("CPU", resource);
+  if (resource.kind === "gpu_utilization") return named("GPU", resource);
+  return poolLabel(resource);
+}
+
+function named(what, { name, device }) {
+  return [what, name === "host" ? "" : name.replaceAll("_", " "), device].filter(Boolean).join(" · ");
+}
+
+function createMeter(resource) {
+  const value = el("span", { class: "value" });
+  const bar = el("span");
+  const meter = el("div", { class: "meter", "aria-hidden": "true" }, bar);
+  const note = el("p", { class: "meter-note" });
+  const head = el("p", { class: "meter-head" }, el("span", { class: "label" }, labelOf(resource)), value);
+  const node = el("div", { class: "meter-row" }, head, meter, note);
+  const update = (now) => {
+    const formatted = (number) =>
+      now.unit === "bytes" ? format.bytes(number) : format.percent(number, "no sensor on this machine gives it; see metalscope doctor");
+    show(value, format.joined(formatted(now.current)));
+    const filled = now.utilization_percent;
+    meter.hidden = filled === null;
+    bar.style.width = `${Math.min(100, Math.max(0, filled ?? 0))}%`;
+    const level = filled > FULL_PERCENT ? "full" : filled > HIGH_PERCENT ? "high" : null;
+    setAttribute(meter, "data-level", now.unit === "bytes" ? level : null);
+    setText(note, noteOf(now, formatted));
+    note.hidden = note.textContent === "";
+  };
+  return { node, update };
+}
+
+function noteOf({ unit, peak, limit, utilization_percent: filled }, formatted) {
+  const parts = [];
+  if (unit === "bytes" && filled !== null) parts.push(format.whole(format.percent(filled)));
+  if (limit !== null) parts.push(`of ${format.whole(formatted(limit))}`);
+  const share = parts.join(" ");
+  return [share, peak !== null ? `peak ${format.whole(formatted(peak))}` : ""].filter(Boolean).join(" · ");
+}
