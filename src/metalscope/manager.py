@@ -291,7 +291,7 @@ class MetalTelemetryManager:
             internals=InternalMetrics(
                 errors=MappingProxyType(self._errors.counts()),
                 overflowed=self._recorder.overflowed + self._custom.overflowed,
-                dropped=MappingProxyType({"events": self._events.dropped}),
+                dropped=MappingProxyType(self._dropped()),
             ),
             retired_operations=retired.operations,
             retired_errors=retired.errors,
@@ -393,6 +393,12 @@ class MetalTelemetryManager:
                     self.internal_error(f"sensor.{sensor.name}", error)
             self._readings = tuple(readings)
             return self._readings
+
+    def _dropped(self) -> dict[str, int]:
+        dropped = {"events": self._events.dropped}
+        if self.server is not None:
+            dropped["viewers"] = self.server.skipped
+        return dropped
 
     def _start_server(self) -> None:
         from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
