@@ -119,6 +119,7 @@ _PHRASES: Final[tuple[tuple[str, MetalError], ...]] = (
     ("device removed", MetalError.DEVICE_LOST),
     ("out of memory", MetalError.OUT_OF_MEMORY),
     ("insufficient memory", MetalError.OUT_OF_MEMORY),
+    ("not enough memory", MetalError.OUT_OF_MEMORY),
     ("outofmemory", MetalError.OUT_OF_MEMORY),
     ("unable to allocate", MetalError.OUT_OF_MEMORY),
     ("failed to allocate", MetalError.OUT_OF_MEMORY),
