@@ -1,0 +1,1 @@
+"""What carries the snapshot to other systems; one file a platform."""

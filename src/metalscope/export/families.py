@@ -1,0 +1,263 @@
+"""The snapshot as metric families: names from the catalogue, values by label.
+
+This is the one place that says which part of a snapshot is which metric; a text writer or a
+collector only gives it a form. What the snapshot does not know has no value here, never a 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from metalscope import semconv
+from metalscope.operation import OK
+from metalscope.semconv import Metric
+from metalscope.snapshot import (
+    CustomMetric,
+    DeviceInfo,
+    HealthStatus,
+    MetalTelemetrySnapshot,
+    ResourceKind,
+    ResourceMetrics,
+)
+
+__all__ = ["Distribution", "Family", "LabelValues", "families"]
+
+LabelValues = tuple[str, ...]
+"""Values of a metric's labels, in the metric's order."""
+
+NS_PER_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One series of a histogram.
+
+    ``buckets`` are cumulative ``(upper bound, count)`` pairs without ``+Inf``. ``sum`` is ``None``
+    where negative values were recorded, as it would then be no counter.
+    """
+
+    buckets: Sequence[tuple[float, int]]
+    count: int
+    sum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric with its series: ``distributions`` of a histogram, ``values`` of all else.
+
+    A family may have no series; no two series of a family have the same label values.
+    """
+
+    metric: Metric
+    values: Sequence[tuple[LabelValues, float]] = ()
+    distributions: Sequence[tuple[LabelValues, Distribution]] = ()
+
+
+def families(snapshot: MetalTelemetrySnapshot) -> Iterator[Family]:
+    """Yield the families of :data:`~metalscope.semconv.BUILT_IN`, then the custom metrics."""
+    for metric in semconv.BUILT_IN:
+        if metric is semconv.OPERATION_DURATION:
+            yield Family(metric, distributions=list(_durations(snapshot)))
+        else:
+            # A dict, as two sensors may read the same pool: the later reading stands.
+            yield Family(metric, values=list(dict(_VALUES[metric](snapshot)).items()))
+    yield from _custom_families(snapshot.custom)
+
+
+Values = Iterator[tuple[LabelValues, float]]
+
+
+def _durations(snapshot: MetalTelemetrySnapshot) -> Iterator[tuple[LabelValues, Distribution]]:
+    for operation in snapshot.operations:
+        for outcome in operation.outcomes:
+            durations = outcome.durations
+            yield (
+                (operation.kind, operation.name, operation.device, outcome.outcome),
+                Distribution(durations.classic(), durations.count, durations.total_ms),
+            )
+
+
+def _operations(snapshot: MetalTelemetrySnapshot) -> Values:
+    for operation in snapshot.operations:
+        for outcome in operation.outcomes:
+            labels = (operation.kind, operation.name, operation.device, outcome.outcome)
+            yield labels, outcome.count
+
+
+def _errors(snapshot: MetalTelemetrySnapshot) -> Values:
+    for labels, count in _operations(snapshot):
+        if labels[-1] != OK:
+            yield labels, count
+
+
+def _operation_bytes(snapshot: MetalTelemetrySnapshot) -> Values:
+    for operation in snapshot.operations:
+        if operation.nbytes:
+            yield (operation.kind, operation.name, operation.device), operation.nbytes
+
+
+def _operation_gpu_time(snapshot: MetalTelemetrySnapshot) -> Values:
+    for operation in snapshot.operations:
+        if any(outcome.gpu_count for outcome in operation.outcomes):
+            gpu_ns = sum(outcome.gpu_ns for outcome in operation.outcomes)
+            labels = (operation.kind, operation.name, operation.device)
+            yield labels, gpu_ns / NS_PER_SECOND
+
+
+def _operations_by_category(snapshot: MetalTelemetrySnapshot) -> Values:
+    for operation in snapshot.operations:
+        for category, count in operation.categories.items():
+            yield (operation.kind, operation.name, operation.device, category), count
+
+
+def _readings(snapshot: MetalTelemetrySnapshot, kind: ResourceKind) -> Iterator[ResourceMetrics]:
+    return (reading for reading in snapshot.resources if reading.kind is kind)
+
+
+def _memory(pick: Callable[[ResourceMetrics], float | None]) -> Source:
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for reading in _readings(snapshot, ResourceKind.MEMORY):
+            value = pick(reading)
+            if value is not None:
+                yield (reading.device, reading.name), value
+
+    return values
+
+
+def _host_memory(pick: Callable[[ResourceMetrics], float | None]) -> Source:
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for reading in _readings(snapshot, ResourceKind.HOST_MEMORY):
+            value = pick(reading)
+            if value is not None:
+                yield (reading.name,), value
+
+    return values
+
+
+def _gpu_utilization(snapshot: MetalTelemetrySnapshot) -> Values:
+    for reading in _readings(snapshot, ResourceKind.GPU_UTILIZATION):
+        yield (reading.device, reading.name), reading.current
+
+
+def _host_cpu_utilization(snapshot: MetalTelemetrySnapshot) -> Values:
+    for reading in _readings(snapshot, ResourceKind.CPU_UTILIZATION):
+        yield (reading.name,), reading.current / 100.0
+
+
+def _health_status(snapshot: MetalTelemetrySnapshot) -> Values:
+    statuses = {semconv.OVERALL: snapshot.health.status}
+    statuses |= {part.component.value: part.status for part in snapshot.health.components}
+    for component, status in statuses.items():
+        for possible in HealthStatus:
+            yield (component, possible), int(status is possible)
+
+
+def _devices(snapshot: MetalTelemetrySnapshot) -> tuple[DeviceInfo, ...]:
+    return snapshot.system.devices if snapshot.system else ()
+
+
+def _device_info(snapshot: MetalTelemetrySnapshot) -> Values:
+    unified = {True: "true", False: "false", None: ""}
+    for device in _devices(snapshot):
+        yield (device.name, device.backend, unified[device.unified_memory]), 1
+
+
+def _device_fact(pick: Callable[[DeviceInfo], int | None]) -> Source:
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for device in _devices(snapshot):
+            value = pick(device)
+            if value is not None:
+                yield (device.name, device.backend), value
+
+    return values
+
+
+def _build_info(snapshot: MetalTelemetrySnapshot) -> Values:
+    system = snapshot.system
+    if system:
+        yield (system.metalscope, system.python, system.os, system.architecture), 1
+
+
+def _start_time(snapshot: MetalTelemetrySnapshot) -> Values:
+    yield (), snapshot.started_at.timestamp()
+
+
+def _retired_operations(snapshot: MetalTelemetrySnapshot) -> Values:
+    yield (), snapshot.retired_operations
+
+
+def _retired_errors(snapshot: MetalTelemetrySnapshot) -> Values:
+    yield (), snapshot.retired_errors
+
+
+def _internal_errors(snapshot: MetalTelemetrySnapshot) -> Values:
+    for room, count in sorted(snapshot.internals.errors.items()):
+        yield (room,), count
+
+
+def _series_overflow(snapshot: MetalTelemetrySnapshot) -> Values:
+    yield (), snapshot.internals.overflowed
+
+
+def _dropped(snapshot: MetalTelemetrySnapshot) -> Values:
+    for queue, count in sorted(snapshot.internals.dropped.items()):
+        yield (queue,), count
+
+
+Source = Callable[[MetalTelemetrySnapshot], Values]
+
+_VALUES: Final[dict[Metric, Source]] = {
+    semconv.OPERATIONS: _operations,
+    semconv.ERRORS: _errors,
+    semconv.MEMORY_USAGE: _memory(lambda reading: reading.current),
+    semconv.GPU_UTILIZATION: _gpu_utilization,
+    semconv.OPERATION_BYTES: _operation_bytes,
+    semconv.OPERATION_GPU_TIME: _operation_gpu_time,
+    semconv.OPERATIONS_BY_CATEGORY: _operations_by_category,
+    semconv.MEMORY_PEAK: _memory(lambda reading: reading.peak),
+    semconv.MEMORY_LIMIT: _memory(lambda reading: reading.limit),
+    semconv.HOST_MEMORY_USAGE: _host_memory(lambda reading: reading.current),
+    semconv.HOST_MEMORY_LIMIT: _host_memory(lambda reading: reading.limit),
+    semconv.HOST_CPU_UTILIZATION: _host_cpu_utilization,
+    semconv.HEALTH_STATUS: _health_status,
+    semconv.DEVICE_INFO: _device_info,
+    semconv.DEVICE_MEMORY: _device_fact(lambda device: device.memory_bytes),
+    semconv.DEVICE_WORKING_SET: _device_fact(lambda device: device.recommended_working_set_bytes),
+    semconv.DEVICE_MAX_BUFFER: _device_fact(lambda device: device.max_buffer_bytes),
+    semconv.BUILD_INFO: _build_info,
+    semconv.START_TIME: _start_time,
+    semconv.RETIRED_OPERATIONS: _retired_operations,
+    semconv.RETIRED_ERRORS: _retired_errors,
+    semconv.INTERNAL_ERRORS: _internal_errors,
+    semconv.SERIES_OVERFLOW: _series_overflow,
+    semconv.DROPPED: _dropped,
+}
+
+
+def _custom_families(custom: Iterable[CustomMetric]) -> Iterator[Family]:
+    """One family a name. That names and labels are fit to expose is seen to at recording."""
+    for name, members in groupby(custom, key=lambda metric: metric.name):
+        series = list(members)
+        first = series[0]
+        metric = Metric(
+            name=f"{name.removesuffix('_total')}_total" if first.kind == "counter" else name,
+            type=first.kind,
+            help="Recorded by the application.",
+            labels=tuple(label for label, _ in first.labels),
+        )
+        if first.kind == "histogram":
+            yield Family(metric, distributions=[(_values_of(s), _distribution(s)) for s in series])
+        else:
+            yield Family(metric, values=[(_values_of(s), s.value) for s in series])
+
+
+def _values_of(metric: CustomMetric) -> LabelValues:
+    return tuple(value for _, value in metric.labels)
+
+
+def _distribution(metric: CustomMetric) -> Distribution:
+    total = metric.value if metric.value >= 0 else None
+    return Distribution(metric.buckets, metric.count, total)

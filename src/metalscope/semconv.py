@@ -1,0 +1,272 @@
+"""The name, unit, labels and meaning of every metric, decided once.
+
+Exporters take names from here and nowhere else, so a metric is called the same on every path.
+The five metrics every dashboard is built on are :data:`OPERATIONS`, :data:`ERRORS`,
+:data:`OPERATION_DURATION`, :data:`MEMORY_USAGE` and :data:`GPU_UTILIZATION`; their names never
+change. The others follow the Prometheus naming conventions: base units, the unit last, ``_total``
+on counters and ``_info`` on facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = [
+    "BUILD_INFO",
+    "BUILT_IN",
+    "DEVICE_INFO",
+    "DEVICE_MAX_BUFFER",
+    "DEVICE_MEMORY",
+    "DEVICE_WORKING_SET",
+    "DROPPED",
+    "ERRORS",
+    "GPU_UTILIZATION",
+    "HEALTH_STATUS",
+    "HOST_CPU_UTILIZATION",
+    "HOST_MEMORY_LIMIT",
+    "HOST_MEMORY_USAGE",
+    "INTERNAL_ERRORS",
+    "MEMORY_LIMIT",
+    "MEMORY_PEAK",
+    "MEMORY_USAGE",
+    "OPERATIONS",
+    "OPERATIONS_BY_CATEGORY",
+    "OPERATION_BYTES",
+    "OPERATION_DURATION",
+    "OPERATION_GPU_TIME",
+    "OVERALL",
+    "RETIRED_ERRORS",
+    "RETIRED_OPERATIONS",
+    "SERIES_OVERFLOW",
+    "START_TIME",
+    "Metric",
+    "MetricType",
+    "Unit",
+]
+
+MetricType = Literal["counter", "gauge", "histogram", "info"]
+Unit = Literal["", "bytes", "seconds", "ratio", "ms", "percent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family.
+
+    ``name`` is what a query says: a counter ends in ``_total``, an info in ``_info``, a histogram
+    has ``_bucket``, ``_sum`` and ``_count`` put after it. ``labels`` are in the order in which
+    values are given.
+    """
+
+    name: str
+    type: MetricType
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: Unit = ""
+
+    @property
+    def stem(self) -> str:
+        """The name without ``_total`` or ``_info``: what OpenMetrics calls the family."""
+        if self.type == "counter":
+            return self.name.removesuffix("_total")
+        if self.type == "info":
+            return self.name.removesuffix("_info")
+        return self.name
+
+
+_SERIES: Final = ("kind", "name", "device")
+
+OPERATIONS: Final = Metric(
+    "metal_operations_total",
+    "counter",
+    "Metal operations that ended, by outcome: ok or the error.",
+    (*_SERIES, "outcome"),
+)
+ERRORS: Final = Metric(
+    "metal_errors_total",
+    "counter",
+    "Metal operations that failed, by type of error.",
+    (*_SERIES, "type"),
+)
+OPERATION_DURATION: Final = Metric(
+    "metal_operation_duration_ms",
+    "histogram",
+    "Wall-clock duration of Metal operations in milliseconds.",
+    (*_SERIES, "outcome"),
+    "ms",
+)
+MEMORY_USAGE: Final = Metric(
+    "metal_memory_usage_bytes",
+    "gauge",
+    "Device memory in use, by pool.",
+    ("device", "pool"),
+    "bytes",
+)
+GPU_UTILIZATION: Final = Metric(
+    "metal_gpu_utilization_percent",
+    "gauge",
+    "How busy the GPU is, 0 to 100, by engine. Absent where no sensor says.",
+    ("device", "engine"),
+    "percent",
+)
+
+OPERATION_BYTES: Final = Metric(
+    "metal_operation_bytes_total",
+    "counter",
+    "Bytes that Metal operations moved or allocated. Absent for operations that gave none.",
+    _SERIES,
+    "bytes",
+)
+OPERATION_GPU_TIME: Final = Metric(
+    "metal_operation_gpu_seconds_total",
+    "counter",
+    "Time the device itself says it was busy with operations. Absent where it says nothing.",
+    _SERIES,
+    "seconds",
+)
+OPERATIONS_BY_CATEGORY: Final = Metric(
+    "metal_operations_by_category_total",
+    "counter",
+    "Metal operations by speed: fast < 1 ms <= normal < 10 ms <= slow <= 100 ms < very_slow.",
+    (*_SERIES, "category"),
+)
+MEMORY_PEAK: Final = Metric(
+    "metal_memory_peak_bytes",
+    "gauge",
+    "Most device memory in use at one time, by pool.",
+    ("device", "pool"),
+    "bytes",
+)
+MEMORY_LIMIT: Final = Metric(
+    "metal_memory_limit_bytes",
+    "gauge",
+    "Device memory that cannot be passed, by pool.",
+    ("device", "pool"),
+    "bytes",
+)
+HOST_MEMORY_USAGE: Final = Metric(
+    "metal_host_memory_usage_bytes",
+    "gauge",
+    "Memory of the host or of this process in use, by pool.",
+    ("pool",),
+    "bytes",
+)
+HOST_MEMORY_LIMIT: Final = Metric(
+    "metal_host_memory_limit_bytes",
+    "gauge",
+    "Memory of the host that cannot be passed, by pool.",
+    ("pool",),
+    "bytes",
+)
+HOST_CPU_UTILIZATION: Final = Metric(
+    "metal_host_cpu_utilization_ratio",
+    "gauge",
+    "Load of all processors together, 0 to 1.",
+    ("scope",),
+    "ratio",
+)
+HEALTH_STATUS: Final = Metric(
+    "metal_health_status",
+    "gauge",
+    "1 for the status each component has, 0 for those it has not; overall sums them up.",
+    ("component", "status"),
+)
+DEVICE_INFO: Final = Metric(
+    "metal_device_info",
+    "info",
+    "A device this program uses. An empty label is a fact not known.",
+    ("device", "backend", "unified_memory"),
+)
+DEVICE_MEMORY: Final = Metric(
+    "metal_device_memory_bytes",
+    "gauge",
+    "Memory the device has.",
+    ("device", "backend"),
+    "bytes",
+)
+DEVICE_WORKING_SET: Final = Metric(
+    "metal_device_recommended_working_set_bytes",
+    "gauge",
+    "Memory the device recommends to use at most.",
+    ("device", "backend"),
+    "bytes",
+)
+DEVICE_MAX_BUFFER: Final = Metric(
+    "metal_device_max_buffer_bytes",
+    "gauge",
+    "Size of the largest buffer the device allows.",
+    ("device", "backend"),
+    "bytes",
+)
+
+BUILD_INFO: Final = Metric(
+    "metalscope_build_info",
+    "info",
+    "The metalscope that speaks, and what it runs on.",
+    ("version", "python", "os", "architecture"),
+)
+START_TIME: Final = Metric(
+    "metalscope_start_time_seconds",
+    "gauge",
+    "When telemetry started, in seconds since the Unix epoch.",
+    unit="seconds",
+)
+RETIRED_OPERATIONS: Final = Metric(
+    "metalscope_retired_operations_total",
+    "counter",
+    "Operations of series that are no longer kept apart because they were idle past the retention.",
+)
+RETIRED_ERRORS: Final = Metric(
+    "metalscope_retired_errors_total",
+    "counter",
+    "Failed operations of series that are no longer kept apart.",
+)
+INTERNAL_ERRORS: Final = Metric(
+    "metalscope_internal_errors_total",
+    "counter",
+    "What went wrong inside metalscope, by room.",
+    ("room",),
+)
+SERIES_OVERFLOW: Final = Metric(
+    "metalscope_series_overflow_total",
+    "counter",
+    "Recordings counted under other because the cap on distinct names was reached.",
+)
+DROPPED: Final = Metric(
+    "metalscope_dropped_total",
+    "counter",
+    "What a full queue let go, by queue.",
+    ("queue",),
+)
+
+OVERALL: Final = "overall"
+"""The component label of the status of the whole."""
+
+BUILT_IN: Final[tuple[Metric, ...]] = (
+    OPERATIONS,
+    ERRORS,
+    OPERATION_DURATION,
+    MEMORY_USAGE,
+    GPU_UTILIZATION,
+    OPERATION_BYTES,
+    OPERATION_GPU_TIME,
+    OPERATIONS_BY_CATEGORY,
+    MEMORY_PEAK,
+    MEMORY_LIMIT,
+    HOST_MEMORY_USAGE,
+    HOST_MEMORY_LIMIT,
+    HOST_CPU_UTILIZATION,
+    HEALTH_STATUS,
+    DEVICE_INFO,
+    DEVICE_MEMORY,
+    DEVICE_WORKING_SET,
+    DEVICE_MAX_BUFFER,
+    BUILD_INFO,
+    START_TIME,
+    RETIRED_OPERATIONS,
+    RETIRED_ERRORS,
+    INTERNAL_ERRORS,
+    SERIES_OVERFLOW,
+    DROPPED,
+)
+"""Every metric of metalscope's own, in the order in which they are exposed."""

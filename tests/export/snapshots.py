@@ -1,0 +1,164 @@
+"""Snapshots to expose: one with something in every part, and a strategy for any."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from metalscope.histogram import DurationHistogram
+from metalscope.operation import OK, Component, MetalError, OperationKind
+from metalscope.snapshot import (
+    ComponentHealth,
+    CustomMetric,
+    DeviceInfo,
+    HealthReport,
+    HealthStatus,
+    InternalMetrics,
+    MetalTelemetrySnapshot,
+    OperationMetrics,
+    OutcomeMetrics,
+    ResourceKind,
+    ResourceMetrics,
+    SystemInfo,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+EARLIER = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+
+HOSTILE_NAMES = (
+    'quote " inside',
+    "back\\slash",
+    "new\nline",
+    "\\n is not a newline",
+    "ends in a backslash\\",
+    'all of "them"\\\n\\',
+    "<script>alert('x')</script>",
+    '{curly="x"} # 1 2',
+    "Ünïcödé 金属 🔩 \u2028 \x85 \r \t \x00",
+    "",
+    " spaces ",
+)
+
+
+def full() -> MetalTelemetrySnapshot:
+    """A snapshot in which every metric of the catalogue has a value."""
+    operations = tuple(
+        OperationMetrics(
+            kind=kind,
+            name=name,
+            device="m1",
+            outcomes=(
+                OutcomeMetrics(
+                    OK,
+                    DurationHistogram.from_durations([5_000, 900_000, 1_000_000, 12_345_678]),
+                    nbytes=4096,
+                    gpu_ns=1_500_000_000,
+                    gpu_count=3,
+                ),
+                OutcomeMetrics(
+                    MetalError.OUT_OF_MEMORY, DurationHistogram.from_durations([60_000_000_000])
+                ),
+            ),
+            last_updated=NOW,
+        )
+        for kind, name in ((OperationKind.ALLOCATE, "buffer"), (OperationKind.EXECUTE, "matmul"))
+    )
+    return MetalTelemetrySnapshot(
+        timestamp=NOW,
+        started_at=EARLIER,
+        operations=operations,
+        resources=(
+            ResourceMetrics(ResourceKind.MEMORY, "active", "m1", 1024, peak=2048, limit=1 << 40),
+            ResourceMetrics(ResourceKind.MEMORY, "cache", "m1", 0),
+            ResourceMetrics(ResourceKind.GPU_UTILIZATION, "device", "m1", 12.5),
+            ResourceMetrics(ResourceKind.HOST_MEMORY, "used", "", 5e9, limit=16e9),
+            ResourceMetrics(ResourceKind.CPU_UTILIZATION, "host", "", 50.0),
+        ),
+        health=HealthReport(
+            HealthStatus.DEGRADED,
+            (
+                ComponentHealth(Component.MEMORY, HealthStatus.DEGRADED, ("too much",)),
+                ComponentHealth(Component.KERNEL, HealthStatus.HEALTHY),
+            ),
+        ),
+        custom=(
+            CustomMetric("jobs", "counter", (("tenant", "a"),), 3),
+            CustomMetric("jobs", "counter", (("tenant", 'b"'),), 4),
+            CustomMetric("queue:depth", "gauge", (), -2.5),
+            CustomMetric(
+                "sizes", "histogram", (("what", "x"),), 7.5, 4, ((0.5, 1), (10.0, 2), (1e6, 4))
+            ),
+            CustomMetric("ticks_total", "counter", (), 1),
+        ),
+        system=SystemInfo(
+            "box", 1, "macOS", "15", "arm64", 8, "3.12.1", "0.1.0",
+            devices=(
+                DeviceInfo("m1", "metal", 1 << 34, 1 << 33, 1 << 32, unified_memory=True),
+                DeviceInfo("lavapipe", "webgpu"),
+            ),
+        ),
+        internals=InternalMetrics({"recorder": 2}, overflowed=3, dropped={"events": 4}),
+        retired_operations=10,
+        retired_errors=1,
+    )  # fmt: skip
+
+
+any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+    HOSTILE_NAMES
+)
+outcomes = st.builds(
+    OutcomeMetrics,
+    outcome=st.sampled_from([OK, *MetalError]),
+    durations=st.lists(st.integers(0, 2**45), min_size=1, max_size=5).map(
+        DurationHistogram.from_durations
+    ),
+    nbytes=st.integers(0, 2**60),
+    gpu_ns=st.integers(0, 2**60),
+    gpu_count=st.integers(0, 2),
+)
+operations = st.builds(
+    OperationMetrics,
+    kind=st.sampled_from(OperationKind),
+    name=any_text,
+    device=any_text,
+    outcomes=st.lists(outcomes, max_size=3, unique_by=lambda o: o.outcome).map(tuple),
+)
+resources = st.builds(
+    ResourceMetrics,
+    kind=st.sampled_from(ResourceKind),
+    name=any_text,
+    device=any_text,
+    current=st.floats(allow_nan=True) | st.integers(0, 2**53),
+    peak=st.none() | st.floats(0),
+    limit=st.none() | st.integers(1, 2**53),
+)
+devices = st.builds(
+    DeviceInfo,
+    name=any_text,
+    backend=any_text,
+    memory_bytes=st.none() | st.integers(0, 2**53),
+    unified_memory=st.none() | st.booleans(),
+)
+snapshots = st.builds(
+    MetalTelemetrySnapshot,
+    timestamp=st.just(NOW),
+    started_at=st.just(EARLIER),
+    operations=st.lists(
+        operations, max_size=4, unique_by=lambda o: (o.kind, o.name, o.device)
+    ).map(tuple),
+    resources=st.lists(resources, max_size=4).map(tuple),
+    system=st.none()
+    | st.builds(
+        SystemInfo,
+        host=any_text, pid=st.just(1), os=any_text, os_version=any_text, architecture=any_text,
+        processors=st.none(), python=any_text, metalscope=any_text,
+        devices=st.lists(devices, max_size=3).map(tuple),
+    ),
+    internals=st.builds(
+        InternalMetrics,
+        errors=st.dictionaries(any_text, st.integers(1, 9), max_size=3),
+        overflowed=st.integers(0, 9),
+        dropped=st.dictionaries(any_text, st.integers(0, 9), max_size=3),
+    ),
+)  # fmt: skip
