@@ -31,9 +31,8 @@ OTHER: Final = "other"
 MAX_TEXT: Final = 1000
 MAX_DEPTH: Final = 4
 
-# Prometheus data model, "Metric names and labels".
-_METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+# Prometheus data model, "Metric names and labels"; there a colon is for recording rules.
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED_PREFIXES: Final = ("metal_", "metalscope_")
 _RESERVED_LABELS: Final = frozenset({"le", "quantile"})
 _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -137,9 +136,9 @@ class CustomMetrics:
             raise ValueError(
                 f"custom metric {name!r}: kind {kind!r} is not one of {', '.join(_SUFFIXES)}"
             )
-        if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidNameError(
-                f"custom metric name {name!r} must be letters, digits, '_' or ':' and not begin "
+                f"custom metric name {name!r} must be letters, digits or '_', and not begin "
                 "with a digit"
             )
         if name.startswith(_RESERVED_PREFIXES):
@@ -156,7 +155,7 @@ class CustomMetrics:
                 "another custom metric already is"
             )
         for label, _ in key:
-            if not _LABEL_NAME.fullmatch(label) or label.startswith("__"):
+            if not _NAME.fullmatch(label) or label.startswith("__"):
                 raise InvalidNameError(
                     f"custom metric {name!r}: label {label!r} must be letters, digits or '_', and "
                     "not begin with a digit or '__'"

@@ -30,7 +30,19 @@ def test_counters_add_gauges_hold_and_histograms_observe(metrics):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1st", "with space", "dash-ed", "naïve", "metal_mine", "metalscope_x", "a\n", None]
+    "name",
+    [
+        "",
+        "1st",
+        "with space",
+        "dash-ed",
+        "naïve",
+        "metal_mine",
+        "metalscope_x",
+        "a\n",
+        "rule:x",
+        None,
+    ],
 )
 def test_a_name_that_breaks_the_rules_is_refused_with_the_name_in_the_text(metrics, name):
     with pytest.raises(InvalidNameError, match="custom metric"):
