@@ -17,7 +17,7 @@ from metalscope.fork import reset_in_child
 from metalscope.health.rules import HealthThresholds, assess
 from metalscope.internal import InternalErrors
 from metalscope.operation import MetalError
-from metalscope.recorder import UNRECORDED, Operation, Recorder
+from metalscope.recorder import Operation, Recorder
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
 from metalscope.snapshot import (
@@ -58,12 +58,19 @@ class MetalTelemetryManager:
 
             options = MetalTelemetryOptions()
         self.options = options
-        self._enabled = options.enabled
         self._errors = InternalErrors()
         self.internal_error = self._errors.report
         self._recorder = Recorder(
-            max_series=options.max_operation_names, on_error=self._errors.report
+            max_series=options.max_operation_names,
+            on_error=self._errors.report,
+            enabled=options.enabled,
         )
+        # The recorder's own methods, so that no frame of ours stands between it and the caller;
+        # a subclass that has methods of its own keeps them.
+        if type(self).operation is MetalTelemetryManager.operation:
+            self.operation = self._recorder.operation  # type: ignore[method-assign]
+        if type(self).record is MetalTelemetryManager.record:
+            self.record = self._recorder.record  # type: ignore[method-assign]
         self._custom = CustomMetrics(max_series=options.max_custom_series)
         self._events = EventLog(
             max_events=options.max_events, retention=options.metrics_retention_period
@@ -100,9 +107,7 @@ class MetalTelemetryManager:
         ``device`` which device it runs on, where there are several. Nothing is ever raised: bad
         arguments are counted as internal errors and logged.
         """
-        if not self._enabled:
-            return UNRECORDED
-        return Operation(self._recorder, kind, name, nbytes, device)
+        return self._recorder.operation(kind, name, nbytes=nbytes, device=device)
 
     def record(
         self,
@@ -121,10 +126,15 @@ class MetalTelemetryManager:
         ``error`` is a :class:`~metalscope.operation.MetalError`, its value, or an exception.
         Nothing is ever raised: bad arguments are counted as internal errors and logged.
         """
-        if not self._enabled:
-            return
-        recorder = self._recorder
-        recorder.record(kind, name, device, recorder.outcome_of(error), duration_ns, nbytes, gpu_ns)
+        self._recorder.record(
+            kind,
+            name,
+            duration_ns=duration_ns,
+            nbytes=nbytes,
+            error=error,
+            device=device,
+            gpu_ns=gpu_ns,
+        )
 
     def timed(
         self, kind: str, name: str | None = None, *, device: str = ""
@@ -133,7 +143,7 @@ class MetalTelemetryManager:
 
         ``name`` defaults to the function's qualified name.
         """
-        return timed(lambda label: self.operation(kind, label, device=device), name)
+        return timed(self.operation, kind, name, device)
 
     def record_custom_metric(
         self,

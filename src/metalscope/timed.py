@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def timed(
-    operation: Callable[[str], Operation], name: str | None
+    operation: Callable[..., Operation], kind: str, name: str | None, device: str
 ) -> Callable[[Function], Function]:
     """Return a decorator that counts each call of a function as one operation.
 
@@ -30,14 +30,14 @@ def timed(
 
             @functools.wraps(function)
             async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-                with operation(label):
+                with operation(kind, label, device=device):
                     return await function(*args, **kwargs)
 
             return async_wrapper  # type: ignore[return-value]
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with operation(label):
+            with operation(kind, label, device=device):
                 return function(*args, **kwargs)
 
         return wrapper  # type: ignore[return-value]

@@ -1,0 +1,317 @@
+"""The recorder in Python alone, for where the compiled one is not built.
+
+It is exact on free-threaded interpreters too: all that threads share on the way is an append to a
+list; see ``_recorder_cell.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import index
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Final, Self
+
+from metalscope._recorder_base import (
+    MAX_AMOUNT,
+    ROOM,
+    ErrorLike,
+    OnError,
+    RecorderBase,
+    Series,
+    Totals,
+)
+from metalscope._recorder_cell import PENDING, Cell, Details
+from metalscope.operation import OK, MetalError, OperationKind
+
+__all__ = ["UNRECORDED", "Operation", "Recorder"]
+
+# What a caller who gives no such argument passes; recognised by identity, the cheapest test.
+_NO_BYTES: Final = 0
+_NO_DEVICE: Final = ""
+
+
+class Operation:
+    """Times one operation as a context manager, sync or async.
+
+    An exception passes through untouched and makes the outcome the
+    :class:`~metalscope.operation.MetalError` it is read as; see
+    :func:`~metalscope.errors.classify`.
+    """
+
+    __slots__ = ("_cell", "_start")
+
+    _cell: Cell | Details
+    _start: int
+
+    def set_error(self, error: MetalError | str | BaseException) -> None:
+        """Count the operation as failed although no exception leaves the block."""
+        details = self._details()
+        details.outcome = None if error is None else details.cell.recorder.outcome_of(error)
+
+    def add_bytes(self, nbytes: int) -> None:
+        """Add to the bytes the operation moved or allocated."""
+        details = self._details()
+        try:
+            details.nbytes = _amount(details.nbytes + _amount(nbytes, "nbytes"), "nbytes")
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            details.cell.recorder.report(error)
+
+    def set_gpu_ns(self, gpu_ns: int) -> None:
+        """Say how long the device itself was busy, ns."""
+        details = self._details()
+        try:
+            details.gpu_ns = _amount(gpu_ns, "gpu_ns")
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            details.cell.recorder.report(error)
+
+    def _details(self) -> Details:
+        cell = self._cell
+        if not isinstance(cell, Details):
+            cell = self._cell = Details(cell)
+        return cell
+
+    def __enter__(self) -> Self:
+        self._start = perf_counter_ns()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            duration_ns = perf_counter_ns() - self._start
+            cell = self._cell
+            if exc is None:
+                cell.append(duration_ns)
+                if len(cell) > PENDING:
+                    cell.fold()
+            else:
+                cell.failed(duration_ns, exc)
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            self._details().cell.recorder.report(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
+
+
+class _Unrecorded(Operation):
+    """What a disabled recorder hands out: one object for all, which does nothing."""
+
+    __slots__ = ()
+
+    def set_error(self, error: MetalError | str | BaseException) -> None: ...
+
+    def add_bytes(self, nbytes: int) -> None: ...
+
+    def set_gpu_ns(self, gpu_ns: int) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+UNRECORDED: Final[Operation] = _Unrecorded()
+"""An operation that is not counted."""
+
+
+class Recorder(RecorderBase[Cell]):
+    """Counts in cells that all threads append to.
+
+    Where not ``enabled``, ``operation`` and ``record`` count nothing.
+    """
+
+    def __init__(self, *, max_series: int, on_error: OnError, enabled: bool = True) -> None:
+        # Cells of operations that were ok and named no device, by kind and name.
+        self._plain: dict[str, dict[str, Cell]] = {kind.value: {} for kind in OperationKind}
+        self._closed: list[Cell] = []
+        super().__init__(max_series=max_series, on_error=on_error)
+        if not enabled:
+            self.operation = _operate_unrecorded  # type: ignore[method-assign]
+            self.record = _record_nothing  # type: ignore[method-assign]
+
+    def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
+        """Time one operation in a ``with`` block, or ``async with``."""
+        if device is not _NO_DEVICE:
+            return self._operation(kind, name, nbytes, device)
+        operation = Operation()
+        try:
+            cell = operation._cell = self._plain[kind][name]
+            if nbytes is not _NO_BYTES:
+                if nbytes.__class__ is not int or not 0 <= nbytes <= MAX_AMOUNT:
+                    return self._operation(kind, name, nbytes, device)
+                operation._cell = Details(cell, nbytes)
+        except Exception:  # noqa: BLE001 - whatever a name's hash or comparison raises
+            return self._operation(kind, name, nbytes, device)
+        return operation
+
+    def record(
+        self,
+        kind: str,
+        name: str,
+        *,
+        duration_ns: int,
+        nbytes: int = 0,
+        error: ErrorLike = None,
+        device: str = "",
+        gpu_ns: int | None = None,
+    ) -> None:
+        """Count an operation timed elsewhere.
+
+        A bad duration is reported and the operation not counted; other bad values are reported
+        and left out.
+        """
+        try:
+            if duration_ns.__class__ is not int or not 0 <= duration_ns <= MAX_AMOUNT:
+                duration_ns = _amount(duration_ns, "duration_ns")
+            if nbytes is _NO_BYTES and device is _NO_DEVICE and error is None and gpu_ns is None:
+                try:
+                    cell = self._plain[kind][name]
+                except Exception:  # noqa: BLE001 - as in operation()
+                    cell = self._find(kind, name, device, OK)
+                cell.append(duration_ns)
+                if len(cell) > PENDING:
+                    cell.fold()
+                return
+            self.count(
+                (kind, name, device),
+                self.outcome_of(error),
+                duration_ns,
+                self._known_amount(nbytes, "nbytes") or 0,
+                None if gpu_ns is None else self._known_amount(gpu_ns, "gpu_ns"),
+            )
+        except Exception as failure:  # noqa: BLE001 - law: telemetry never breaks the program
+            self.report(failure)
+
+    def count(
+        self,
+        series: tuple[str, str, str] | Series,
+        outcome: str,
+        duration_ns: int,
+        nbytes: int = 0,
+        gpu_ns: int | None = None,
+    ) -> None:
+        """Count one operation whose cell is not at hand.
+
+        Raises:
+            ValueError: the kind is no OperationKind.
+        """
+        cell = self._find(series[0], series[1], series[2], outcome)
+        detailed = cell.detailed
+        detailed.append((duration_ns, nbytes, gpu_ns))
+        if len(detailed) > PENDING:
+            cell.fold()
+
+    def report(self, error: BaseException) -> None:
+        """Tell of what went wrong."""
+        self._on_error(ROOM, error)
+
+    def start_at_zero(self) -> None:
+        """Forget every count."""
+        super().start_at_zero()
+        self._closed.clear()
+
+    def collect(self) -> dict[Series, Totals]:
+        """All counts since the start, by series; series that were evicted are left out."""
+        with self._reading:
+            self._count_strays()
+            return super().collect()
+
+    def evict(self, series: Iterable[Series]) -> dict[Series, Totals]:
+        """Forget series, return what they had counted; their names leave the cap free."""
+        with self._reading:
+            self._count_strays()
+            self._closed.clear()
+            return super().evict(series)
+
+    def _operation(self, kind: str, name: str, nbytes: int, device: str) -> Operation:
+        operation = Operation()
+        try:
+            cell = operation._cell = self._find(kind, name, device, OK)
+            if nbytes is not _NO_BYTES:
+                operation._cell = Details(cell, self._known_amount(nbytes, "nbytes") or 0)
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            self.report(error)
+            return UNRECORDED
+        return operation
+
+    def _find(self, kind: str, name: str, device: str, outcome: str) -> Cell:
+        try:
+            return self._cells[kind, name, device, outcome]  # type: ignore[index]
+        except Exception:  # noqa: BLE001 - a name that cannot be hashed can still be shown
+            return self._admit(kind, name, device, outcome)
+
+    def _known_amount(self, value: int, what: str) -> int | None:
+        try:
+            return _amount(value, what)
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            self.report(error)
+            return None
+
+    def _new_cell(self, series: Series) -> Cell:
+        cell = Cell(self, series)
+        if series.outcome == OK and not series.device:
+            self._plain[series.kind][series.name] = cell
+        return cell
+
+    def _drop(self, cell: Cell) -> None:
+        series = cell.series
+        if self._plain[series.kind].get(series.name) is cell:
+            del self._plain[series.kind][series.name]
+        super()._drop(cell)
+        self._closed.append(cell)
+
+    def _count_strays(self) -> None:
+        """Count what reached a cell just as it was being closed."""
+        for cell in self._closed:
+            durations, detailed = cell[:], cell.detailed[:]
+            del cell[: len(durations)], cell.detailed[: len(detailed)]
+            for duration_ns in durations:
+                cell.append(duration_ns)
+            for one in detailed:
+                cell.detailed.append(one)
+
+
+def _operate_unrecorded(
+    kind: str,  # noqa: ARG001
+    name: str,  # noqa: ARG001
+    *,
+    nbytes: int = 0,  # noqa: ARG001
+    device: str = "",  # noqa: ARG001
+) -> Operation:
+    return UNRECORDED
+
+
+def _record_nothing(
+    kind: str,
+    name: str,
+    *,
+    duration_ns: int,
+    nbytes: int = 0,
+    error: ErrorLike = None,
+    device: str = "",
+    gpu_ns: int | None = None,
+) -> None: ...
+
+
+def _amount(value: int, what: str) -> int:
+    whole = index(value)
+    if not 0 <= whole <= MAX_AMOUNT:
+        raise ValueError(f"{what} must be from 0 to 2**63 - 1, not {whole!r}")
+    return whole
