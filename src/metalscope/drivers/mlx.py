@@ -6,6 +6,7 @@ it returns; an evaluated array may be read from any thread.
 
 from __future__ import annotations
 
+import inspect
 import mmap
 import os
 import queue
@@ -58,6 +59,10 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
 
     def __init__(self, mx: Any) -> None:
         self._mx = mx
+        # The bare functions: a launch is one operation, also where MLX itself is instrumented.
+        self._eval = inspect.unwrap(mx.eval)
+        self._compile = inspect.unwrap(mx.compile)
+        self._synchronize = inspect.unwrap(mx.synchronize)
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._info = device_info(mx)
@@ -87,7 +92,7 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
             _refuse_the_impossible(layout.nbytes)
         with _typed_errors():
             zeros = self._mx.zeros(layout.shape, dtype=self._dtype(layout))
-            self._mx.eval(zeros)
+            self._eval(zeros)
         return _Cell(zeros, layout)
 
     def free(self, memory: _Cell) -> None:
@@ -104,7 +109,7 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
                 patched[offset : offset + flat.nbytes] = flat
                 flat = patched
             array = mx.view(flat, self._dtype(layout)).reshape(layout.shape)
-            mx.eval(array)
+            self._eval(array)
         memory.array = array
 
     def copy_out(self, memory: _Cell, offset: int, nbytes: int) -> bytes:
@@ -112,7 +117,7 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
         mx = self._mx
         with _typed_errors():
             flat = mx.view(memory.array.reshape(-1), mx.uint8)[offset : offset + nbytes]
-            mx.eval(flat)
+            self._eval(flat)
             return bytes(memoryview(flat))
 
     def compile(self, source: Source, entry: str | None) -> Callable[..., Any]:
@@ -125,7 +130,7 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
         if entry is not None:
             raise InvalidArgumentError("a function has no entry to choose")
         with _typed_errors():
-            compiled: Callable[..., Any] = self._mx.compile(source)
+            compiled: Callable[..., Any] = self._compile(source)
         return compiled
 
     def launch(
@@ -152,9 +157,9 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
         """Wait for this thread's stream and for launches that timed out before."""
         with _typed_errors():
             if timeout is None:
-                self._mx.synchronize()
+                self._synchronize()
             if timeout is not None or self._worker is not None:
-                self._own_thread().run(self._mx.synchronize, timeout)
+                self._own_thread().run(self._synchronize, timeout)
 
     def close(self) -> None:
         """Hand on the thread that launches with a timeout ran on."""
@@ -174,7 +179,6 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
     def _run(
         self, program: Callable[..., Any], arrays: list[Any], outputs: Sequence[_Cell]
     ) -> list[Any]:
-        mx = self._mx
         try:
             returned = program(*arrays)
         except ValueError as error:
@@ -188,7 +192,7 @@ class MLXDriver(Driver[_Cell, Callable[..., Any]]):
             )
         for position, (cell, result) in enumerate(zip(outputs, results, strict=True)):
             results[position] = self._fitting(result, cell.layout, position)
-        mx.eval(*results)
+        self._eval(*results)
         return results
 
     def _fitting(self, result: Any, layout: Layout, position: int) -> Any:

@@ -1,0 +1,58 @@
+"""Starting telemetry for a command, and saying where it can be seen."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metalscope.cli.output import Style, colours_wanted, say
+
+if TYPE_CHECKING:
+    from metalscope.manager import MetalTelemetryManager
+
+__all__ = ["announce", "server_options", "start_telemetry", "summarise"]
+
+
+def server_options(
+    *, enabled: bool, host: str | None, port: int | None, insecure_no_auth: bool
+) -> dict[str, Any]:
+    """The server's options, as far as the command line sets them."""
+    options: dict[str, Any] = {"enabled": enabled}
+    if host is not None:
+        options["host"] = host
+    if port is not None:
+        options["port"] = port
+    if insecure_no_auth:
+        options["insecure_no_auth"] = True
+    return options
+
+
+def start_telemetry(config: Path | None, server: dict[str, Any]) -> MetalTelemetryManager:
+    """Start the process's default telemetry; where that fails, nothing is left started.
+
+    Raises:
+        ConfigurationError: an option is wrong, or the address cannot be used.
+        MissingExtraError: the server's libraries are not installed.
+    """
+    from metalscope.default import add_metal_telemetry  # noqa: PLC0415 - loads pydantic
+
+    return add_metal_telemetry(config, server=server)
+
+
+def announce(telemetry: MetalTelemetryManager) -> None:
+    """Say on one line of standard error where the telemetry can be seen."""
+    server = telemetry.server
+    if server is not None:
+        style = Style(colours_wanted(sys.stderr))
+        page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")
+        say(f"dashboard {page}  metrics {metrics}")
+
+
+def summarise(telemetry: MetalTelemetryManager) -> None:
+    """Say on one line of standard error what was recorded."""
+    snapshot = telemetry.get_snapshot()
+    say(
+        f"{snapshot.total_operations} operations, {snapshot.total_errors} errors "
+        f"in {snapshot.uptime_seconds:.1f} s; health {snapshot.health_status.value}"
+    )
