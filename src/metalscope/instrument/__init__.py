@@ -1,0 +1,203 @@
+"""Zero-code instrumentation: hooks in the libraries that do GPU work.
+
+A library is one entry: a name and an object with the methods of :class:`Instrument`. Those
+metalscope brings are in a table here; another package adds its own under the entry point group
+``metalscope.instruments``.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from time import monotonic
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, Protocol
+
+from metalscope.default import get_telemetry
+from metalscope.errors import ConfigurationError, MissingExtraError
+from metalscope.instrument._import_hook import ImportHook
+from metalscope.spelling import nearest
+
+if TYPE_CHECKING:
+    from metalscope.manager import MetalTelemetryManager
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Instrument",
+    "instrument",
+    "instrument_on_import",
+    "instruments",
+    "settle",
+    "uninstrument",
+]
+
+ENTRY_POINT_GROUP: Final = "metalscope.instruments"
+"""Entry points of this group name an :class:`Instrument` each."""
+
+_BUILT_IN: Final = {"mlx": "metalscope.instrument.mlx:INSTRUMENT"}
+
+
+class Instrument(Protocol):
+    """The hooks of one library."""
+
+    @property
+    def module(self) -> str:
+        """The module whose import, once complete, means that everything to be hooked is there."""
+        ...
+
+    def install(self, telemetry: MetalTelemetryManager) -> None:
+        """Put the hooks in place. Leaves nothing behind where it raises."""
+        ...
+
+    def remove(self) -> None:
+        """Put back what was there. What the program still holds of ours must go on working."""
+        ...
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until work under way is recorded; false where ``timeout`` seconds were not enough.
+
+        An instrument whose work is all recorded when a call returns has nothing to do here.
+        """
+        ...
+
+
+_lock = threading.RLock()
+_active: dict[str, tuple[Instrument, MetalTelemetryManager]] = {}
+
+
+def instruments() -> tuple[str, ...]:
+    """The names :func:`instrument` knows."""
+    found = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+    return tuple(sorted({*_BUILT_IN, *found}))
+
+
+def instrument(name: str, telemetry: MetalTelemetryManager | None = None) -> None:
+    """Record what the program does with a library, without a change to the program.
+
+    Code that took a function out of the library before (``from mlx.core import eval``) holds the
+    bare one and cannot be reached. Instrumenting again does nothing, or moves the library over to
+    another ``telemetry``.
+
+    Args:
+        name: the library: ``"mlx"``.
+        telemetry: where to record; the process's default where ``None``.
+
+    Raises:
+        ConfigurationError: there is no such library, or no telemetry to record to.
+        MissingExtraError: the library is not installed.
+    """
+    library = _load(name)
+    telemetry = telemetry or get_telemetry()
+    if telemetry is None:
+        raise ConfigurationError(
+            f"instrument({name!r}) has nowhere to record: call metalscope.add_metal_telemetry() "
+            "first, or pass telemetry="
+        )
+    with _lock:
+        if name in _active:
+            if _active[name][1] is telemetry:
+                return
+            uninstrument(name)
+        try:
+            library.install(telemetry)
+        except ImportError as error:
+            raise MissingExtraError(f"instrument({name!r})", name, cause=str(error)) from error
+        _active[name] = (library, telemetry)
+
+
+def uninstrument(name: str) -> None:
+    """Put back everything :func:`instrument` replaced, the same objects. Idempotent.
+
+    Compiled functions and kernels the program made in between keep working and record no more.
+
+    Raises:
+        ConfigurationError: there is no such library.
+    """
+    _load(name)
+    with _lock:
+        library, _ = _active.pop(name, (None, None))
+        if library is not None:
+            library.remove()
+
+
+def settle(timeout: float) -> bool:
+    """Wait until asynchronous work submitted so far is recorded.
+
+    For the moment before a last snapshot is taken. Returns false where ``timeout`` seconds were
+    not enough.
+    """
+    deadline = monotonic() + timeout
+    with _lock:
+        active = [library for library, _ in _active.values()]
+    settled = [library.settle(max(0.0, deadline - monotonic())) for library in active]
+    return all(settled)
+
+
+def instrument_on_import(telemetry: MetalTelemetryManager) -> Callable[[], None]:
+    """Instrument every known library at the end of its import; those imported already, now.
+
+    Nothing is raised into an import: where hooks cannot be installed the library stays as it is,
+    and the failure is counted as an internal error of the telemetry.
+
+    Returns:
+        A function that watches imports no more. What was instrumented stays so.
+    """
+
+    def install(name: str) -> None:
+        try:
+            instrument(name, telemetry)
+        except Exception as error:  # noqa: BLE001 - law: an import must not fail because of us
+            telemetry.internal_error(f"instrument.{name}", error)
+
+    then: dict[str, Callable[[], None]] = {}
+    for name in instruments():
+        try:
+            module = _load(name).module
+        except Exception as error:  # noqa: BLE001 - another package's entry point
+            telemetry.internal_error(f"instrument.{name}", error)
+            continue
+        then[module] = _calling(install, name)
+    hook = ImportHook(then)
+    hook.install()
+    for module, now in then.items():
+        if module in sys.modules:
+            now()
+    return hook.remove
+
+
+def _calling(install: Callable[[str], None], name: str) -> Callable[[], None]:
+    return lambda: install(name)
+
+
+def _load(name: str) -> Instrument:
+    target = _BUILT_IN.get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        library: Instrument = getattr(import_module(module), attribute)
+        return library
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        found: Instrument = point.load()
+        return found
+    known = instruments()
+    meant = nearest(name, known)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    raise ConfigurationError(
+        f"unknown library {name!r} to instrument{hint} (known: {', '.join(known)})"
+    )
+
+
+class _Callable(ModuleType):
+    """This package under the name of its main function.
+
+    Once it is imported, Python makes it the attribute ``instrument`` of ``metalscope``, in the
+    place of the function of that name: so ``metalscope.instrument("mlx")`` calls this.
+    """
+
+    def __call__(self, name: str, telemetry: MetalTelemetryManager | None = None) -> None:
+        instrument(name, telemetry)
+
+
+sys.modules[__name__].__class__ = _Callable
