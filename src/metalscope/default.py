@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections.abc import Mapping
 from os import PathLike
@@ -36,13 +37,17 @@ def add_metal_telemetry(
             ``server__port=0``.
 
     Returns:
-        The started manager. A default there was before is shut down first.
+        The started manager. Asked for nothing in particular, it is the running default where there
+        is one, such as that of ``metalscope run``; else a default there was before is shut down
+        first, and the new one takes over what it instrumented.
 
     Raises:
         ConfigurationError: an option is unknown or wrong; the text says which and where.
         MissingExtraError: an enabled part needs a library that is not installed.
     """
     global _default  # noqa: PLW0603 - the one default there is
+    if options is None and not overrides and _default is not None and _default.is_running:
+        return _default
     manager = MetalTelemetryManager(_resolve(options, overrides))
     with _lock:
         previous, _default = _default, None
@@ -51,6 +56,9 @@ def add_metal_telemetry(
     manager.start()
     with _lock:
         _default = manager
+    instruments = sys.modules.get("metalscope.instrument")
+    if previous is not None and instruments is not None:
+        instruments.hand_over(previous, manager)
     return manager
 
 

@@ -191,7 +191,7 @@ def test_async_eval_of_nothing_or_of_what_is_there_counts(recorded: Recorded) ->
     assert recorded.one("execute", "async_eval").successes == 3
 
 
-def test_failing_asynchronous_work_is_an_error_and_the_program_gets_its_exception(
+def test_the_program_gets_the_exception_of_failing_asynchronous_work_and_it_is_counted(
     recorded: Recorded,
 ) -> None:
     # The failing product waits behind long work on its stream, so the submission comes first.
@@ -202,8 +202,10 @@ def test_failing_asynchronous_work_is_an_error_and_the_program_gets_its_exceptio
     mx.async_eval(failing)
     with pytest.raises(RuntimeError, match=r"\[Inverse::eval_cpu\]"):
         failing.tolist()
-    ops = recorded.one("execute", "async_eval")
-    assert (ops.executions, ops.errors) == (1, {MetalError.INTERNAL_ERROR: 1})
+    # MLX hands the failure to whoever touches the work first after it happened: the read always
+    # fails; whether the completion sees it too is decided by which of them comes first.
+    assert recorded.one("execute", "async_eval").executions == 1
+    assert recorded.one("synchronize", "tolist").errors == {MetalError.INTERNAL_ERROR: 1}
 
 
 def test_async_eval_inside_a_transformation_fails_as_before(recorded: Recorded) -> None:

@@ -115,7 +115,7 @@ def _work(
     telemetry: MetalTelemetryManager, seconds: float, stop: _Stop, *, progress_bar: bool
 ) -> DemoResult:
     from metalscope.demo import run_demo  # noqa: PLC0415 - loads MLX
-    from metalscope.instrument import instrument, settle, uninstrument  # noqa: PLC0415
+    from metalscope.instrument import instrument, settle  # noqa: PLC0415
 
     announce(telemetry)
     instrument("mlx", telemetry)
@@ -125,8 +125,8 @@ def _work(
                 telemetry, seconds=seconds, stop=stop.requested, on_progress=on_progress
             )
     finally:
+        # The hooks stay: the report reads MLX's memory, and so does the page where it is kept.
         settle(SETTLE_SECONDS)
-        uninstrument("mlx")
 
 
 def _can_animate() -> bool:

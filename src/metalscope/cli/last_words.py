@@ -72,14 +72,17 @@ class LastWords:
         """Say them, unless that was done; a fork of the program has its own end and no say."""
         if os.getpid() != self._owner or not self._once.acquire(blocking=False):
             return
-        from metalscope.instrument import settle  # noqa: PLC0415 - not needed for the help
+        from metalscope.default import get_telemetry  # noqa: PLC0415 - not needed for the help
+        from metalscope.instrument import settle  # noqa: PLC0415 - as above
 
         try:
             settle(SETTLE_SECONDS)
+            # The program may have put another in the place of the one it was started with.
+            telemetry = get_telemetry() or self._telemetry
             if not self._quiet:
-                summarise(self._telemetry)
+                summarise(telemetry)
             if self._write_report is not None:
-                self._write_report(self._telemetry)
+                self._write_report(telemetry)
         except Exception as error:  # noqa: BLE001 - law: the program's exit stays its own
             complain(str(error))
 

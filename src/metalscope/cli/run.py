@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,6 @@ from metalscope.cli.last_words import LastWords, report_writer
 from metalscope.cli.output import complain
 from metalscope.cli.program import Program, closed, find_program
 from metalscope.cli.start import announce, server_options, start_telemetry
-
-if TYPE_CHECKING:
-    from metalscope.manager import MetalTelemetryManager
 
 __all__ = ["RunCommand", "run"]
 
@@ -163,7 +160,9 @@ def run(  # noqa: PLR0917 - typer passes them by name
         enabled=not no_server, host=host, port=port, insecure_no_auth=insecure_no_auth
     )
     telemetry = start_telemetry(config, server)
-    _instrument(telemetry, libraries)
+    from metalscope.instrument import instrument_on_import  # noqa: PLC0415 - not needed for help
+
+    instrument_on_import(telemetry, libraries)
     if not quiet:
         announce(telemetry)
     last_words = LastWords(telemetry, write_report, quiet=quiet)
@@ -186,12 +185,13 @@ def _libraries(names: str | None, *, none: bool) -> list[str] | None:
 
     Raises:
         CommandFailed: a library is not known, or the two options contradict each other.
+        MissingExtraError: a library that was named is not installed.
     """
     if names is None:
         return [] if none else None
     if none:
         raise CommandFailed("--instrument and --no-instrument exclude each other", ExitCode.USAGE)
-    from metalscope.instrument import instruments  # noqa: PLC0415 - not needed for the help
+    from metalscope.instrument import instruments, require  # noqa: PLC0415 - not needed for help
     from metalscope.spelling import nearest  # noqa: PLC0415
 
     chosen = [name.strip() for name in names.split(",")]
@@ -204,23 +204,5 @@ def _libraries(names: str | None, *, none: bool) -> list[str] | None:
                 f"--instrument: unknown library {name!r}{hint} (known: {', '.join(known)})",
                 ExitCode.USAGE,
             )
+        require(name)
     return chosen
-
-
-def _instrument(telemetry: MetalTelemetryManager, libraries: list[str] | None) -> None:
-    """Put the hooks in place.
-
-    Raises:
-        MissingExtraError: a library that was named is not installed; telemetry is shut down again.
-    """
-    from metalscope.instrument import instrument, instrument_on_import  # noqa: PLC0415
-
-    if libraries is None:
-        instrument_on_import(telemetry)
-        return
-    try:
-        for name in libraries:
-            instrument(name, telemetry)
-    except BaseException:
-        telemetry.shutdown()
-        raise

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from time import monotonic
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from metalscope.default import get_telemetry
 from metalscope.errors import ConfigurationError, MissingExtraError
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Instrument",
+    "hand_over",
     "instrument",
     "instrument_on_import",
     "instruments",
+    "require",
     "settle",
     "uninstrument",
 ]
@@ -66,6 +70,8 @@ class Instrument(Protocol):
 
 _lock = threading.RLock()
 _active: dict[str, tuple[Instrument, MetalTelemetryManager]] = {}
+# By whom a default telemetry was replaced, for libraries that are imported after that.
+_successors: WeakKeyDictionary[MetalTelemetryManager, MetalTelemetryManager] = WeakKeyDictionary()
 
 
 def instruments() -> tuple[str, ...]:
@@ -136,11 +142,38 @@ def settle(timeout: float) -> bool:
     return all(settled)
 
 
-def instrument_on_import(telemetry: MetalTelemetryManager) -> Callable[[], None]:
-    """Instrument every known library at the end of its import; those imported already, now.
+def require(name: str) -> None:
+    """Make sure that a library is installed, without importing it.
 
-    Nothing is raised into an import: where hooks cannot be installed the library stays as it is,
-    and the failure is counted as an internal error of the telemetry.
+    Raises:
+        ConfigurationError: there is no such library.
+        MissingExtraError: it is not installed.
+    """
+    package = _load(name).module.partition(".")[0]
+    try:
+        found = package in sys.modules or find_spec(package) is not None
+    except ImportError:
+        found = False
+    if not found:
+        raise MissingExtraError(f"instrument({name!r})", name)
+
+
+def hand_over(old: MetalTelemetryManager, new: MetalTelemetryManager) -> None:
+    """Let what is recorded to ``old`` be recorded to ``new`` from here on."""
+    with _lock:
+        _successors[old] = new
+        for name in [name for name, (_, telemetry) in _active.items() if telemetry is old]:
+            instrument(name, new)
+
+
+def instrument_on_import(
+    telemetry: MetalTelemetryManager, names: Iterable[str] | None = None
+) -> Callable[[], None]:
+    """Instrument libraries at the end of their import; those imported already, now.
+
+    All known libraries, or only those of ``names``. Nothing is raised into an import: where hooks
+    cannot be installed the library stays as it is, and the failure is counted as an internal error
+    of the telemetry.
 
     Returns:
         A function that watches imports no more. What was instrumented stays so.
@@ -148,12 +181,12 @@ def instrument_on_import(telemetry: MetalTelemetryManager) -> Callable[[], None]
 
     def install(name: str) -> None:
         try:
-            instrument(name, telemetry)
+            instrument(name, _latest(telemetry))
         except Exception as error:  # noqa: BLE001 - law: an import must not fail because of us
             telemetry.internal_error(f"instrument.{name}", error)
 
     then: dict[str, Callable[[], None]] = {}
-    for name in instruments():
+    for name in instruments() if names is None else names:
         try:
             module = _load(name).module
         except Exception as error:  # noqa: BLE001 - another package's entry point
@@ -166,6 +199,12 @@ def instrument_on_import(telemetry: MetalTelemetryManager) -> Callable[[], None]
         if module in sys.modules:
             now()
     return hook.remove
+
+
+def _latest(telemetry: MetalTelemetryManager) -> MetalTelemetryManager:
+    while (successor := _successors.get(telemetry)) is not None:
+        telemetry = successor
+    return telemetry
 
 
 def _calling(install: Callable[[str], None], name: str) -> Callable[[], None]:
