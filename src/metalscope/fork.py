@@ -6,7 +6,7 @@ import os
 import weakref
 from typing import Protocol
 
-__all__ = ["StartsAtZero", "reset_in_child"]
+__all__ = ["StartsAgain", "StartsAtZero", "reset_in_child", "restart_in_child"]
 
 
 class StartsAtZero(Protocol):
@@ -17,7 +17,18 @@ class StartsAtZero(Protocol):
         ...
 
 
+class StartsAgain(Protocol):
+    """Something that goes on in a child."""
+
+    def start_in_child(self) -> None:
+        """Start again, after everything was put back to zero."""
+        ...
+
+
 _registered: weakref.WeakSet[StartsAtZero] = weakref.WeakSet()
+
+
+_restarted: weakref.WeakSet[StartsAgain] = weakref.WeakSet()
 
 
 def reset_in_child(one: StartsAtZero) -> None:
@@ -25,9 +36,16 @@ def reset_in_child(one: StartsAtZero) -> None:
     _registered.add(one)
 
 
+def restart_in_child(one: StartsAgain) -> None:
+    """Have ``one.start_in_child()`` called in every child, when all counts are zero."""
+    _restarted.add(one)
+
+
 def _after_fork() -> None:
     for one in list(_registered):
         one.start_at_zero()
+    for again in list(_restarted):
+        again.start_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from metalscope.activity import ActivityWindow, Totals
 from metalscope.custom import CustomMetrics, EventLog, MetricKind
 from metalscope.errors import MetalscopeWarning
-from metalscope.fork import reset_in_child
+from metalscope.fork import reset_in_child, restart_in_child
 from metalscope.health.rules import HealthThresholds, assess
 from metalscope.internal import InternalErrors
 from metalscope.operation import MetalError
 from metalscope.recorder import Operation, Recorder
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
+from metalscope.services import join_processes, start_server_for
 from metalscope.snapshot import (
     DeviceInfo,
     InternalMetrics,
@@ -30,6 +31,7 @@ from metalscope.snapshot import (
 from metalscope.timed import Function, timed
 
 if TYPE_CHECKING:
+    from metalscope.analysis import ReportThresholds
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
     from metalscope.sensors.base import Sensor
@@ -79,8 +81,10 @@ class MetalTelemetryManager:
         self._sensors: tuple[Sensor, ...] = (self._host,)
         self._devices: tuple[DeviceInfo, ...] = ()
         self._consumers: tuple[Consumer, ...] = ()
+        self._thread: threading.Thread | None = None
         self.start_at_zero()
         reset_in_child(self)
+        restart_in_child(self)
 
     def start_at_zero(self) -> None:
         """Forget all counts and be as not started: the state of a new process."""
@@ -88,7 +92,8 @@ class MetalTelemetryManager:
         self._collect_lock = threading.RLock()
         self._sensor_lock = threading.RLock()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._was_running = self._thread is not None
+        self._thread = None
         self._on_shutdown: list[Callable[[], None]] = []
         self.server: RunningServer | None = None
         self._series = SeriesBook()
@@ -188,12 +193,31 @@ class MetalTelemetryManager:
             if self.is_running:
                 return self
             self._warn_of_unavailable_features()
-            if self.options.server.enabled:
-                self._start_server()
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="metalscope-tick", daemon=True)
-            self._thread.start()
+            try:
+                if self.options.processes_directory is not None:
+                    join_processes(self, self.options.processes_directory)
+                if self.options.server.enabled:
+                    self.server = start_server_for(self)
+            except BaseException:
+                self._stop_services()
+                raise
+            self._start_tick()
         return self
+
+    def start_in_child(self) -> None:
+        """In a forked child: go on counting, where several processes count together.
+
+        The HTTP server stays the parent's. Where processes do not count together, a child's
+        counts would reach no one; :meth:`start` is there for those who want them.
+        """
+        directory = self.options.processes_directory
+        if directory is None or not self._was_running:
+            return
+        try:
+            join_processes(self, directory)
+            self._start_tick()
+        except Exception as error:  # noqa: BLE001 - law: the program's fork must go on
+            self.internal_error("processes", error)
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Stop the tick after one last round to the consumers, then stop the services. Idempotent.
@@ -206,15 +230,9 @@ class MetalTelemetryManager:
             if thread is None:
                 return
             self._stopping.set()
-            services, self._on_shutdown = self._on_shutdown, []
         if thread is not threading.current_thread():
             thread.join(timeout)
-        for stop in reversed(services):
-            try:
-                stop()
-            except Exception as error:  # noqa: BLE001 - one service must not keep the next alive
-                self.internal_error("shutdown", error)
-        self.server = None
+        self._stop_services()
 
     stop = shutdown
 
@@ -309,18 +327,22 @@ class MetalTelemetryManager:
 
     def generate_report(self) -> MetalProductionReport:
         """Collect now and analyse: performance, errors, resources, trends, recommendations."""
-        from metalscope.report import MetalProductionReport, ReportThresholds  # noqa: PLC0415
+        from metalscope.report import MetalProductionReport  # noqa: PLC0415 - when asked for
+
+        return MetalProductionReport.of(self.get_snapshot(), self.report_thresholds)
+
+    @property
+    def report_thresholds(self) -> ReportThresholds:
+        """From where on the report speaks up, by the options."""
+        from metalscope.analysis import ReportThresholds  # noqa: PLC0415 - when asked for
 
         options = self.options
-        return MetalProductionReport.of(
-            self.get_snapshot(),
-            ReportThresholds(
-                slow_ms=options.slow_operation_threshold_ms,
-                gpu_percent=options.high_gpu_utilization_threshold,
-                memory_percent=options.high_memory_utilization_threshold,
-                resource_percent=options.high_resource_utilization_threshold,
-                error_rate=options.health_monitor.anomaly_error_rate_threshold,
-            ),
+        return ReportThresholds(
+            slow_ms=options.slow_operation_threshold_ms,
+            gpu_percent=options.high_gpu_utilization_threshold,
+            memory_percent=options.high_memory_utilization_threshold,
+            resource_percent=options.high_resource_utilization_threshold,
+            error_rate=options.health_monitor.anomaly_error_rate_threshold,
         )
 
     def export_now(self) -> MetalTelemetrySnapshot:
@@ -334,6 +356,18 @@ class MetalTelemetryManager:
         return snapshot
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _start_tick(self) -> None:
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="metalscope-tick", daemon=True)
+        self._thread.start()
+
+    def _stop_services(self) -> None:
+        services, self._on_shutdown = self._on_shutdown, []
+        for stop in reversed(services):
+            # One service must not keep the next alive.
+            self._guarded("shutdown", stop)
+        self.server = None
 
     def _run(self) -> None:
         tick = self.options.tick_interval.total_seconds()
@@ -409,18 +443,6 @@ class MetalTelemetryManager:
         if self.server is not None:
             dropped["viewers"] = self.server.skipped
         return dropped
-
-    def _start_server(self) -> None:
-        from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
-
-        server = self.options.server
-        self.server = start_server(
-            self,
-            host=server.host,
-            port=server.port,
-            insecure_no_auth=server.insecure_no_auth,
-        )
-        self.on_shutdown(self.server.stop)
 
     def _warn_of_unavailable_features(self) -> None:
         from metalscope.config import unavailable_features  # noqa: PLC0415 - loads pydantic

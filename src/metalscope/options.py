@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import (
@@ -367,6 +368,11 @@ class MetalTelemetryOptions(_Options):
         1000, description="Most series of custom metrics; the rest are counted as `other`. A count."
     )
     max_events: Count = Field(1000, description="Most custom events kept, the latest; a count.")
+    processes_directory: Path | None = Field(
+        None,
+        description="A directory in which several processes count together; see "
+        "[several processes](processes.md).",
+    )
     performance_counters: PerformanceCountersOptions = Field(
         PerformanceCountersOptions(), description="Statistics over the sensors."
     )

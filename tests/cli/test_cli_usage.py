@@ -14,7 +14,7 @@ from command import environment, metalscope, python
 
 from metalscope import __version__
 
-COMMANDS = ("run", "demo", "report", "version")
+COMMANDS = ["run", "demo", "report", "serve", "version"]
 ESCAPE = b"\x1b"
 
 

@@ -18,6 +18,7 @@ from metalscope.cli.help import HelpfulCommand, HelpfulGroup
 from metalscope.cli.output import complain, emit
 from metalscope.cli.report import ReportCommand, report
 from metalscope.cli.run import RunCommand, run
+from metalscope.cli.serve import ServeCommand, serve
 from metalscope.cli.version import version
 from metalscope.errors import ConfigurationError, MissingExtraError
 
@@ -65,6 +66,7 @@ def metalscope(
 app.command(cls=RunCommand)(run)
 app.command(cls=DemoCommand)(demo)
 app.command(cls=ReportCommand)(report)
+app.command(cls=ServeCommand)(serve)
 app.command(cls=HelpfulCommand)(version)
 
 

@@ -1,0 +1,80 @@
+"""What runs beside a manager while it is started: the HTTP server, the shared process file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from metalscope.manager import MetalTelemetryManager
+    from metalscope.server import RunningServer
+    from metalscope.server.source import TelemetrySource
+
+__all__ = ["join_processes", "start_server_for"]
+
+EXIT_SECONDS: Final = 5.0
+"""How long a process of multiprocessing waits at its end for its last counts to be written."""
+
+
+def start_server_for(manager: MetalTelemetryManager) -> RunningServer:
+    """Serve a manager, or where it shares a directory, all processes in it.
+
+    Raises:
+        ConfigurationError: the address or the directory cannot be used.
+        MissingExtraError: the server's libraries are not installed.
+    """
+    from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+
+    options = manager.options
+    source: TelemetrySource = manager
+    if options.processes_directory is not None:
+        source = _group(manager, options.processes_directory)
+    server = start_server(
+        source,
+        host=options.server.host,
+        port=options.server.port,
+        insecure_no_auth=options.server.insecure_no_auth,
+    )
+    manager.on_shutdown(server.stop)
+    return server
+
+
+def join_processes(manager: MetalTelemetryManager, directory: Path) -> None:
+    """Write the manager's counts to a file in a shared directory, each tick and at its end.
+
+    Raises:
+        ConfigurationError: the directory cannot be used.
+    """
+    from multiprocessing import util  # noqa: PLC0415 - only where there are several processes
+
+    from metalscope.processes import ProcessFile  # noqa: PLC0415 - loads pydantic
+
+    file = ProcessFile(directory)
+    unsubscribe = manager.subscribe(file.write)
+    manager.on_shutdown(file.close)
+    manager.on_shutdown(unsubscribe)
+    # Processes that multiprocessing forks run no exit handlers of the interpreter, only its own.
+    util.register_after_fork(manager, _flush_at_the_end)
+
+
+def _flush_at_the_end(manager: MetalTelemetryManager) -> None:
+    from multiprocessing import util  # noqa: PLC0415
+
+    util.Finalize(None, manager.shutdown, args=(EXIT_SECONDS,), exitpriority=0)
+
+
+def _group(manager: MetalTelemetryManager, directory: Path) -> TelemetrySource:
+    from metalscope.processes import ProcessGroup  # noqa: PLC0415 - loads pydantic
+
+    options = manager.options
+    group = ProcessGroup(
+        directory,
+        tick=options.tick_interval,
+        window=options.history_window,
+        thresholds=manager.report_thresholds,
+        refresh=manager.export_now,
+    )
+    group.start()
+    manager.on_shutdown(group.stop)
+    return group
