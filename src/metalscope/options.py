@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -177,6 +176,8 @@ def _exporter_type(value: object) -> object:
     for known in ExporterType:
         if plain(value) == plain(known):
             return known
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 2 MB, for foreign names alone
+
     registered = {entry.name for entry in entry_points(group=EXPORTER_ENTRY_POINTS)}
     if value in registered:
         return value

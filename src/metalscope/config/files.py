@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from metalscope.errors import ConfigurationError
 from metalscope.spelling import plain
@@ -49,7 +47,7 @@ def read_file(path: Path) -> Mapping[Any, Any]:
         data = parse(text)
     except RecursionError:
         raise ConfigurationError(f"{path}: is nested too deeply") from None
-    except _SyntaxProblem as problem:
+    except SyntaxProblem as problem:
         raise ConfigurationError(f"{path}{problem.place}: {problem}") from None
     return _options_in(path, data)
 
@@ -81,7 +79,7 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), f"a {type(value).__name__}")
 
 
-class _SyntaxProblem(Exception):  # noqa: N818 - never leaves this module
+class SyntaxProblem(Exception):  # noqa: N818 - never leaves this package
     """What is wrong with the text, and ``place``, such as ``" line 3, column 7"``."""
 
     def __init__(self, text: str, place: str = "") -> None:
@@ -95,7 +93,7 @@ def _toml(text: str) -> Any:
     except tomllib.TOMLDecodeError as error:
         # "Invalid value (at line 3, column 8)": the only form Python 3.11 gives the place in.
         message, _, place = str(error).removesuffix(")").partition(" (at ")
-        raise _SyntaxProblem(f"is not TOML: {message}", f" {place}" if place else "") from None
+        raise SyntaxProblem(f"is not TOML: {message}", f" {place}" if place else "") from None
 
 
 def _json(text: str) -> Any:
@@ -104,7 +102,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise _SyntaxProblem(
+        raise SyntaxProblem(
             f"is not JSON: {error.msg}", f" line {error.lineno}, column {error.colno}"
         ) from None
 
@@ -113,58 +111,19 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for key, value in pairs:
         if key in members:
-            raise _SyntaxProblem(f"the key {key!r} stands twice in one object")
+            raise SyntaxProblem(f"the key {key!r} stands twice in one object")
         members[key] = value
     return members
 
 
 def _no_constant(name: str) -> Any:
-    raise _SyntaxProblem(f"is not JSON: {name} is no JSON value")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without the silent 'last one wins' of keys given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        # Before merge keys (<<) are unfolded, which may rightly be overridden.
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise _SyntaxProblem(
-                    f"the key {key.value!r} stands twice in one mapping", _mark(key.start_mark)
-                )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+    raise SyntaxProblem(f"is not JSON: {name} is no JSON value")
 
 
 def _yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        raise _SyntaxProblem(f"is not YAML: {_reason(error)}", _mark(error.problem_mark)) from None
-    except yaml.YAMLError as error:
-        position = getattr(error, "position", None)
-        place = f" character {position}" if position is not None else ""
-        raise _SyntaxProblem("is not YAML: a character that YAML does not allow", place) from None
-    except ValueError as error:
-        # Such as the date 2020-13-45, which only looks like one.
-        raise _SyntaxProblem(f"is not YAML: {error}") from None
+    from metalscope.config.yaml_text import parse_yaml  # noqa: PLC0415 - a megabyte and more
 
-
-def _reason(error: yaml.MarkedYAMLError) -> str:
-    # The text of the whole error quotes the file; that of some problems a tag or an alias, which
-    # may be a secret that begins with "!" or "*".
-    if isinstance(error, yaml.constructor.ConstructorError):
-        return "a tag or a key that cannot be used here"
-    if isinstance(error, yaml.composer.ComposerError):
-        another = "document" in str(error.problem)
-        return "a second document begins here" if another else "an alias without its anchor"
-    return str(error.problem)
-
-
-def _mark(mark: yaml.Mark | None) -> str:
-    return f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return parse_yaml(text)
 
 
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
