@@ -69,7 +69,8 @@ def one_thread(implementations: Sequence[str], *, operations: int, rounds: int) 
             f"{name}: with tel.operation(…, nbytes, device)": contenders.operation_with_bytes(
                 make(name), names
             ),
-            f"{name}: tel.record(…)": contenders.record(make(name), names),
+            f"{name}: tel.record(…)": contenders.record_known(make(name), names),
+            f"{name}: two clock reads, tel.record(…)": contenders.record(make(name), names),
             f"{name}: disabled, with tel.operation(kind, name)": contenders.operation(off, names),
             f"{name}: disabled, tel.record(…)": contenders.record_known(off, names),
             f"{name}: one snapshot": contenders.snapshot(make(name), names),
@@ -133,6 +134,8 @@ def one_thread_rows(
     ]
     for name in implementations:
         to_floor, rivals = GOALS[name]
+        clocked = f"{name}: two clock reads, tel.record(…)"
+        rows.append(Row(f"{clocked} / floor", above.ratio(clocked, FLOOR), "x", to_floor))
         for way in ("with tel.operation(kind, name)", "tel.record(…)"):
             own = f"{name}: {way}"
             rows.append(Row(f"{own} / floor", above.ratio(own, FLOOR), "x", to_floor))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from metalscope.errors import classify
@@ -66,11 +65,10 @@ class Cell(Protocol):
 C = TypeVar("C", bound=Cell)
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """A cell's content at one moment."""
 
-    durations: DurationHistogram = field(default_factory=DurationHistogram)
+    durations: DurationHistogram = DurationHistogram()
     nbytes: int = 0
     gpu_ns: int = 0
     gpu_count: int = 0
@@ -107,7 +105,7 @@ class RecorderBase(ABC, Generic[C]):
         self._lock = threading.RLock()
         self._reading = threading.RLock()
         self._admitted: set[tuple[str, str, str]] = set()
-        self._known: dict[Series, Totals] = {}
+        self._known: dict[Series, tuple[int, Totals]] = {}
         self.overflowed = 0
         for cell in self._cells.copy().values():
             self._drop(cell)
@@ -133,9 +131,10 @@ class RecorderBase(ABC, Generic[C]):
                 if not total:
                     continue
                 known = self._known.get(series)
-                if known is None or known.durations.count != total:
-                    known = self._known[series] = Totals.of(cell)
-                totals[series] = known
+                if known is None or known[0] != total:
+                    now = Totals.of(cell)
+                    known = self._known[series] = (now.durations.count, now)
+                totals[series] = known[1]
             return totals
 
     def evict(self, series: Iterable[Series]) -> dict[Series, Totals]:

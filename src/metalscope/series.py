@@ -38,13 +38,15 @@ class SeriesBook:
         self, totals: Mapping[Series, Totals], now: datetime
     ) -> tuple[tuple[OperationMetrics, ...], Retired]:
         """Take new counts; return all operations, by kind, name and device, and what is retired."""
-        changed: dict[Group, dict[Series, Totals]] = {}
+        # The recorder hands out the same object for what did not change.
+        known = self._totals.get
+        changed: dict[Group, dict[Series, Totals]] = {
+            series[:3]: {} for series, total in totals.items() if total is not known(series)
+        }
         for series, total in totals.items():
-            if total != self._totals.get(series):
-                changed[series[:3]] = {}
-        for series, total in totals.items():
-            if series[:3] in changed:
-                changed[series[:3]][series] = total
+            members = changed.get(series[:3])
+            if members is not None:
+                members[series] = total
         for group, members in changed.items():
             self._operations[group] = _operation(group, members, now)
         self._totals = dict(totals)
