@@ -21,7 +21,7 @@ demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, 
 	$(BIN)/metalscope demo $(ARGS)
 
 test: $(READY) peers ## Run all tests, against real servers and a real browser
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
@@ -32,8 +32,8 @@ format: $(READY) ## Format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the overhead, as ratios
-	$(BIN)/python bench/overhead.py $(ARGS)
+bench: $(READY) ## Measure what recording costs, against peers and a floor
+	$(BIN)/python bench $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -307,9 +307,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments_parser.add_argument("--thread-operations", type=int, help=argparse.SUPPRESS)
     arguments = arguments_parser.parse_args(argv)
     result = measure(
-        operations=arguments.operations or (20_000 if arguments.quick else 100_000),
+        operations=arguments.operations or (10_000 if arguments.quick else 100_000),
         thread_operations=arguments.thread_operations
-        or (100_000 if arguments.quick else 1_000_000),
+        or (40_000 if arguments.quick else 1_000_000),
         rounds=rounds_of(arguments),
     )
     if not result.facts["compiled_core"]:
