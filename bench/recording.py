@@ -308,8 +308,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = arguments_parser.parse_args(argv)
     result = measure(
         operations=arguments.operations or (10_000 if arguments.quick else 100_000),
-        thread_operations=arguments.thread_operations
-        or (40_000 if arguments.quick else 1_000_000),
+        thread_operations=arguments.thread_operations or (40_000 if arguments.quick else 1_000_000),
         rounds=rounds_of(arguments),
     )
     if not result.facts["compiled_core"]:
