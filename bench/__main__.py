@@ -59,7 +59,7 @@ def loop_rows(overhead: dict[str, Any], implementation: str) -> list[dict[str, A
 
 
 def overhead(folder: Path, *, quick: bool) -> dict[str, Any]:
-    arguments = ["--rounds=3", "--seconds=0.1"] if quick else ["--rounds=101", "--seconds=0.05"]
+    arguments = ["--rounds=3", "--seconds=0.1"] if quick else ["--rounds=81", "--seconds=0.05"]
     found, rows = {}, []
     for implementation in ("compiled", "pure"):
         output = folder / f"overhead-{implementation}.json"

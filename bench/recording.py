@@ -136,6 +136,11 @@ def one_thread_rows(
         to_floor, rivals = GOALS[name]
         clocked = f"{name}: two clock reads, tel.record(…)"
         rows.append(Row(f"{clocked} / floor", above.ratio(clocked, FLOOR), "x", to_floor))
+        # The rivals read the clock as well: this is the like for like.
+        rows.extend(
+            Row(f"{rival} / {clocked}", above.ratio(rival, clocked), "x", goal)
+            for rival, goal in rivals
+        )
         for way in ("with tel.operation(kind, name)", "tel.record(…)"):
             own = f"{name}: {way}"
             rows.append(Row(f"{own} / floor", above.ratio(own, FLOOR), "x", to_floor))
