@@ -10,6 +10,7 @@ import languages
 import pytest
 from languages import floats, unpack
 
+import metalscope
 from metalscope.accelerator import MetalAccelerator
 from metalscope.errors import (
     InvalidArgumentError,
@@ -38,6 +39,23 @@ def test_a_function_sees_the_shape_and_type_that_were_asked_for(acc):
     acc.launch(acc.compile(transpose), [a], [out])
     assert seen == [((2, 3), "mlx.core.float32")]
     assert unpack(acc.copy_out(out)) == (1, 4, 2, 5, 3, 6)
+
+
+def test_a_launch_is_one_operation_also_where_mlx_is_instrumented(tel):
+    languages.need("mlx")
+    metalscope.instrument("mlx", tel)
+    try:
+        with MetalAccelerator("mlx", tel) as accelerator:
+            x = accelerator.allocate(8, dtype="float32")
+            accelerator.copy_in(x, floats([1, 2]))
+            accelerator.launch(accelerator.compile(lambda a: 2 * a, name="double"), [x], [x])
+            accelerator.synchronize()
+            assert unpack(accelerator.copy_out(x)) == (2, 4)
+    finally:
+        metalscope.uninstrument("mlx")
+    counted = sorted((one.kind, one.executions) for one in tel.get_snapshot().operations)
+    kinds = ["allocate", "compile", "execute", "synchronize", "transfer", "transfer"]
+    assert counted == [(kind, 1) for kind in kinds]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "bfloat16", "int64", "complex64"])

@@ -21,7 +21,8 @@ def test_an_unknown_library_is_named_with_the_nearest_known_one() -> None:
         uninstrument("zzz")
 
 
-def test_without_telemetry_it_says_how_to_get_some() -> None:
+def test_without_telemetry_it_says_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metalscope.default._default", None)
     assert metalscope.get_telemetry() is None
     with pytest.raises(ConfigurationError, match="add_metal_telemetry"):
         metalscope.instrument("mlx")
