@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metalscope.cli.output import Style, colours_wanted, say
+from metalscope.errors import MetalscopeWarning
 
 if TYPE_CHECKING:
     from metalscope.manager import MetalTelemetryManager
@@ -31,13 +34,28 @@ def server_options(
 def start_telemetry(config: Path | None, server: dict[str, Any]) -> MetalTelemetryManager:
     """Start the process's default telemetry; where that fails, nothing is left started.
 
+    What the options ask for and this version does not do is said on standard error, a line each.
+
     Raises:
         ConfigurationError: an option is wrong, or the address cannot be used.
         MissingExtraError: the server's libraries are not installed.
     """
     from metalscope.default import add_metal_telemetry  # noqa: PLC0415 - loads pydantic
 
-    return add_metal_telemetry(config, server=server)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MetalscopeWarning)
+        warnings.showwarning = _showing(warnings.showwarning)
+        return add_metal_telemetry(config, server=server)
+
+
+def _showing(others: Callable[..., None]) -> Callable[..., None]:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, MetalscopeWarning):
+            say(f"warning: {message}")
+        else:
+            others(message, category, *place, **more)
+
+    return show
 
 
 def announce(telemetry: MetalTelemetryManager) -> None:
