@@ -25,7 +25,9 @@ CHROMIUM = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is there its event loop runs in this thread, and tests of
+# other files that need a loop of their own would fail.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = require_peer("chromium")
     with sync_playwright() as playwright:
