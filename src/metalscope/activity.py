@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from types import MappingProxyType
 from typing import Final
 
 from metalscope.operation import NS_PER_MS, MetalError
-from metalscope.snapshot import ActivityPoint, RecentActivity
+from metalscope.snapshot import ActivityPoint, OperationMetrics, RecentActivity, errors_of
 
 __all__ = ["ActivityWindow", "Totals"]
 
@@ -26,6 +28,19 @@ class Totals:
     operations: int
     duration_ns: int
     errors: dict[MetalError, int]
+
+    @classmethod
+    def of(
+        cls, timestamp: datetime, operations: Sequence[OperationMetrics], retired_operations: int
+    ) -> Totals:
+        """Add up what was collected just now."""
+        return cls(
+            monotonic=monotonic(),
+            timestamp=timestamp,
+            operations=retired_operations + sum(one.executions for one in operations),
+            duration_ns=sum(one.durations.sum_ns for one in operations),
+            errors=errors_of(operations),
+        )
 
 
 class ActivityWindow:

@@ -11,6 +11,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from metalscope.activity import ActivityWindow, Totals
+from metalscope.consumers import Consumer, Consumers
 from metalscope.custom import CustomMetrics, EventLog, MetricKind
 from metalscope.errors import MetalscopeWarning
 from metalscope.fork import reset_in_child, restart_in_child
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from metalscope.server import RunningServer
 
 __all__ = ["Consumer", "MetalTelemetryManager"]
-
-Consumer = Callable[[MetalTelemetrySnapshot], None]
 
 EVENTS_IN_SNAPSHOT: Final = 100
 
@@ -80,7 +79,7 @@ class MetalTelemetryManager:
         self._host = HostSensor()
         self._sensors: tuple[Sensor, ...] = (self._host,)
         self._devices: tuple[DeviceInfo, ...] = ()
-        self._consumers: tuple[Consumer, ...] = ()
+        self._consumers = Consumers(self.internal_error)
         self._thread: threading.Thread | None = None
         self.start_at_zero()
         reset_in_child(self)
@@ -194,10 +193,10 @@ class MetalTelemetryManager:
                 return self
             self._warn_of_unavailable_features()
             try:
-                if self.options.processes_directory is not None:
-                    join_processes(self, self.options.processes_directory)
+                directory = self.options.processes_directory
+                file = join_processes(self, directory) if directory is not None else None
                 if self.options.server.enabled:
-                    self.server = start_server_for(self)
+                    self.server = start_server_for(self, file)
             except BaseException:
                 self._stop_services()
                 raise
@@ -281,14 +280,7 @@ class MetalTelemetryManager:
 
         What it raises is counted and logged. Returns a function that ends the subscription.
         """
-        with self._lock:
-            self._consumers = (*self._consumers, consumer)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._consumers = tuple(one for one in self._consumers if one is not consumer)
-
-        return unsubscribe
+        return self._consumers.subscribe(consumer)
 
     # -- what it knows -----------------------------------------------------------------------
 
@@ -348,11 +340,7 @@ class MetalTelemetryManager:
     def export_now(self) -> MetalTelemetrySnapshot:
         """Collect now and hand the snapshot to every consumer; return it."""
         snapshot = self.get_snapshot()
-        for consumer in self._consumers:
-            try:
-                consumer(snapshot)
-            except Exception as error:  # noqa: BLE001 - law: one consumer must not harm another
-                self.internal_error("consumer", error)
+        self._consumers.feed(snapshot)
         return snapshot
 
     # -- inside ------------------------------------------------------------------------------
@@ -396,19 +384,7 @@ class MetalTelemetryManager:
     def _observe(self) -> None:
         now = datetime.now(UTC)
         operations, retired = self._collect(now)
-        errors: dict[MetalError, int] = {}
-        for operation in operations:
-            for error, count in operation.errors.items():
-                errors[error] = errors.get(error, 0) + count
-        self._activity.observe(
-            Totals(
-                monotonic=monotonic(),
-                timestamp=now,
-                operations=retired.operations + sum(o.executions for o in operations),
-                duration_ns=sum(o.durations.sum_ns for o in operations),
-                errors=errors,
-            )
-        )
+        self._activity.observe(Totals.of(now, operations, retired.operations))
 
     def _collect(self, now: datetime) -> tuple[tuple[OperationMetrics, ...], Retired]:
         # One at a time, so that no reader's counters ever seem to go back.

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from metalscope.manager import MetalTelemetryManager
+    from metalscope.processes import ProcessFile
     from metalscope.server import RunningServer
     from metalscope.server.source import TelemetrySource
 
@@ -17,8 +18,8 @@ EXIT_SECONDS: Final = 5.0
 """How long a process of multiprocessing waits at its end for its last counts to be written."""
 
 
-def start_server_for(manager: MetalTelemetryManager) -> RunningServer:
-    """Serve a manager, or where it shares a directory, all processes in it.
+def start_server_for(manager: MetalTelemetryManager, file: ProcessFile | None) -> RunningServer:
+    """Serve a manager, or where it keeps a file in a shared directory, all processes there.
 
     Raises:
         ConfigurationError: the address or the directory cannot be used.
@@ -28,8 +29,8 @@ def start_server_for(manager: MetalTelemetryManager) -> RunningServer:
 
     options = manager.options
     source: TelemetrySource = manager
-    if options.processes_directory is not None:
-        source = _group(manager, options.processes_directory)
+    if file is not None:
+        source = _group(manager, file)
     server = start_server(
         source,
         host=options.server.host,
@@ -40,7 +41,7 @@ def start_server_for(manager: MetalTelemetryManager) -> RunningServer:
     return server
 
 
-def join_processes(manager: MetalTelemetryManager, directory: Path) -> None:
+def join_processes(manager: MetalTelemetryManager, directory: Path) -> ProcessFile:
     """Write the manager's counts to a file in a shared directory, each tick and at its end.
 
     Raises:
@@ -56,6 +57,7 @@ def join_processes(manager: MetalTelemetryManager, directory: Path) -> None:
     manager.on_shutdown(unsubscribe)
     # Processes that multiprocessing forks run no exit handlers of the interpreter, only its own.
     util.register_after_fork(manager, _flush_at_the_end)
+    return file
 
 
 def _flush_at_the_end(manager: MetalTelemetryManager) -> None:
@@ -64,16 +66,17 @@ def _flush_at_the_end(manager: MetalTelemetryManager) -> None:
     util.Finalize(None, manager.shutdown, args=(EXIT_SECONDS,), exitpriority=0)
 
 
-def _group(manager: MetalTelemetryManager, directory: Path) -> TelemetrySource:
+def _group(manager: MetalTelemetryManager, file: ProcessFile) -> TelemetrySource:
     from metalscope.processes import ProcessGroup  # noqa: PLC0415 - loads pydantic
 
     options = manager.options
     group = ProcessGroup(
-        directory,
+        file.directory,
         tick=options.tick_interval,
         window=options.history_window,
         thresholds=manager.report_thresholds,
-        refresh=manager.export_now,
+        # This file alone: the manager's other consumers are fed by its tick.
+        refresh=lambda: file.write(manager.get_snapshot()),
     )
     group.start()
     manager.on_shutdown(group.stop)

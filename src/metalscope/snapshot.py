@@ -8,7 +8,7 @@ only ever added within one version.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -43,6 +43,7 @@ __all__ = [
     "ResourceMetrics",
     "SystemInfo",
     "TelemetryEvent",
+    "errors_of",
 ]
 
 SCHEMA_VERSION: Final = 1
@@ -471,11 +472,7 @@ class MetalTelemetrySnapshot:
     @cached_property
     def errors(self) -> Mapping[MetalError, int]:
         """Failed operations by error, over the series present."""
-        totals: dict[MetalError, int] = {}
-        for operation in self.operations:
-            for error, count in operation.errors.items():
-                totals[error] = totals.get(error, 0) + count
-        return MappingProxyType(totals)
+        return MappingProxyType(errors_of(self.operations))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data under :data:`SCHEMA_VERSION`; described in docs/snapshot.md."""
@@ -502,6 +499,15 @@ class MetalTelemetrySnapshot:
     def to_json(self, *, indent: int | None = None) -> str:
         """``to_dict()`` as strict JSON text: no NaN, no Infinity."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+
+def errors_of(operations: Iterable[OperationMetrics]) -> dict[MetalError, int]:
+    """Failed operations by error."""
+    totals: dict[MetalError, int] = {}
+    for operation in operations:
+        for error, count in operation.errors.items():
+            totals[error] = totals.get(error, 0) + count
+    return totals
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -10,7 +10,8 @@ import sys
 import textwrap
 import time
 import urllib.request
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,27 @@ def snapshot_of(*durations_ns: int, name: str = "k") -> MetalTelemetrySnapshot:
     return MetalTelemetrySnapshot(
         NOW, NOW, operations=(OperationMetrics(OperationKind.EXECUTE, name, "", (outcome,), NOW),)
     )
+
+
+def test_an_older_snapshot_never_takes_the_place_of_a_newer_one(tmp_path):
+    file = ProcessFile(tmp_path)
+    file.write(replace(snapshot_of(1, 2), timestamp=NOW + timedelta(seconds=1)))
+    file.write(snapshot_of(1))
+    assert total(ProcessGroup(tmp_path)) == 2
+    file.close()
+
+
+def test_a_scrape_feeds_no_consumer_but_the_file(tmp_path):
+    options = MetalTelemetryOptions(
+        processes_directory=tmp_path, tick_interval=300, server={"enabled": True, "port": 0}
+    )
+    with MetalTelemetryManager(options) as tel:
+        fed = []
+        tel.subscribe(fed.append)
+        tel.record("execute", "k", duration_ns=1)
+        with urllib.request.urlopen(f"{tel.server.url}/api/v1/snapshot") as answer:
+            assert json.load(answer)["total_operations"] == 1
+        assert fed == []
 
 
 def test_a_reader_killed_while_it_cleans_up_counts_nothing_twice(tmp_path):

@@ -7,10 +7,12 @@ process ends. A file whose lock is free is final, and is added to ``ended.json``
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +55,8 @@ class ProcessFile:
     def __init__(self, directory: Path) -> None:
         name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         _make(directory)
+        self.directory = directory
+        """Where it is."""
         self._file = directory / f"{name}.json"
         self._new = directory / f"{name}.new"
         try:
@@ -62,14 +66,21 @@ class ProcessFile:
                 self._lock: int | None = _take(directory / f"{name}.lock")
         except OSError as error:
             raise _unusable(directory, error) from error
+        self._written: datetime | None = None
+        self._writing = threading.Lock()
         reset_in_child(self)
 
     def write(self, snapshot: MetalTelemetrySnapshot) -> None:
         """Put ``snapshot`` in the place of the one before; a reader sees the one or the other."""
-        if self._lock is None:
-            return
-        self._new.write_bytes(_dump(MetalTelemetrySnapshot, snapshot))
-        self._new.replace(self._file)
+        # The tick and a scrape may come at once; the older of the two must not come last.
+        with self._writing:
+            if self._lock is None or (
+                self._written is not None and snapshot.timestamp < self._written
+            ):
+                return
+            self._new.write_bytes(_dump(MetalTelemetrySnapshot, snapshot))
+            self._new.replace(self._file)
+            self._written = snapshot.timestamp
 
     def close(self) -> None:
         """Say that this was the last."""
@@ -79,6 +90,7 @@ class ProcessFile:
 
     def start_at_zero(self) -> None:
         """In a forked child: leave the file to the parent."""
+        self._writing = threading.Lock()
         # The parent has the lock still: closing one's own copy does not let go of it.
         self.close()
 

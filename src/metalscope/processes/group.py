@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 from metalscope.activity import ActivityWindow, Totals
+from metalscope.consumers import Consumer, Consumers
 from metalscope.internal import InternalErrors
 from metalscope.processes.directory import ProcessDirectory, Processes
 from metalscope.processes.merge import counts_of, health_of, readings_of
@@ -19,8 +19,6 @@ from metalscope.sensors.host import HostSensor
 from metalscope.snapshot import DeviceInfo, HealthReport, MetalTelemetrySnapshot, TelemetryEvent
 
 __all__ = ["ProcessGroup"]
-
-Consumer = Callable[[MetalTelemetrySnapshot], None]
 
 EVENTS: Final = 100
 
@@ -61,7 +59,7 @@ class ProcessGroup:
         self._seen: dict[str, int] = {}
         self._events: tuple[TelemetryEvent, ...] = ()
         self._sequence = 0
-        self._consumers: tuple[Consumer, ...] = ()
+        self._consumers = Consumers(self._errors.report)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metalscope-group", daemon=True)
 
@@ -77,12 +75,7 @@ class ProcessGroup:
 
     def subscribe(self, consumer: Consumer) -> Callable[[], None]:
         """Call ``consumer`` with a snapshot each tick; return what ends that."""
-        self._consumers = (*self._consumers, consumer)
-
-        def unsubscribe() -> None:
-            self._consumers = tuple(one for one in self._consumers if one is not consumer)
-
-        return unsubscribe
+        return self._consumers.subscribe(consumer)
 
     def get_snapshot(self) -> MetalTelemetrySnapshot:
         """Read all processes now, and add them up."""
@@ -142,19 +135,9 @@ class ProcessGroup:
     def _observe(self) -> None:
         snapshot = self.get_snapshot()
         self._activity.observe(
-            Totals(
-                monotonic=monotonic(),
-                timestamp=snapshot.timestamp,
-                operations=snapshot.total_operations,
-                duration_ns=sum(one.durations.sum_ns for one in snapshot.operations),
-                errors=dict(snapshot.errors),
-            )
+            Totals.of(snapshot.timestamp, snapshot.operations, snapshot.retired_operations)
         )
-        for consumer in self._consumers:
-            try:
-                consumer(snapshot)
-            except Exception as error:  # noqa: BLE001 - law: one must not harm another
-                self.internal_error("consumer", error)
+        self._consumers.feed(snapshot)
 
 
 def _devices(living: list[MetalTelemetrySnapshot]) -> tuple[DeviceInfo, ...]:
