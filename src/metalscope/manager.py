@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,6 +19,7 @@ from metalscope.health.rules import HealthThresholds, assess
 from metalscope.internal import InternalErrors
 from metalscope.operation import MetalError
 from metalscope.recorder import Operation, Recorder
+from metalscope.sensors.board import SensorBoard
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
 from metalscope.services import join_processes, start_server_for
@@ -27,7 +28,6 @@ from metalscope.snapshot import (
     InternalMetrics,
     MetalTelemetrySnapshot,
     OperationMetrics,
-    ResourceMetrics,
 )
 from metalscope.timed import Function, timed
 
@@ -77,8 +77,11 @@ class MetalTelemetryManager:
             max_events=options.max_events, retention=options.metrics_retention_period
         )
         self._host = HostSensor()
-        self._sensors: tuple[Sensor, ...] = (self._host,)
-        self._devices: tuple[DeviceInfo, ...] = ()
+        # Half a tick, so that each tick reads anew however it is late, and a scrape does not.
+        self._sensors = SensorBoard(
+            self._errors.report, fresh_for=options.tick_interval.total_seconds() / 2
+        )
+        self._sensors.add(self._host)
         self._consumers = Consumers(self.internal_error)
         self._thread: threading.Thread | None = None
         self.start_at_zero()
@@ -89,7 +92,6 @@ class MetalTelemetryManager:
         """Forget all counts and be as not started: the state of a new process."""
         self._lock = threading.RLock()
         self._collect_lock = threading.RLock()
-        self._sensor_lock = threading.RLock()
         self._stopping = threading.Event()
         self._was_running = self._thread is not None
         self._thread = None
@@ -97,8 +99,6 @@ class MetalTelemetryManager:
         self.server: RunningServer | None = None
         self._series = SeriesBook()
         self._activity = ActivityWindow(self.options.history_window.total_seconds())
-        self._readings: tuple[ResourceMetrics, ...] = ()
-        self._readings_at = float("-inf")
         self._started_at = datetime.now(UTC)
 
     # -- recording ---------------------------------------------------------------------------
@@ -192,6 +192,7 @@ class MetalTelemetryManager:
             if self.is_running:
                 return self
             self._warn_of_unavailable_features()
+            self._sensors.open_found(without=self.options.disabled_sensors)
             try:
                 directory = self.options.processes_directory
                 file = join_processes(self, directory) if directory is not None else None
@@ -254,26 +255,15 @@ class MetalTelemetryManager:
 
     def add_sensor(self, sensor: Sensor) -> None:
         """Read ``sensor`` each tick from now on."""
-        with self._lock:
-            if sensor not in self._sensors:
-                self._sensors = (*self._sensors, sensor)
-                self._readings_at = float("-inf")
+        self._sensors.add(sensor)
 
     def remove_sensor(self, sensor: Sensor) -> None:
         """Read ``sensor`` no more."""
-        with self._lock:
-            self._sensors = tuple(one for one in self._sensors if one is not sensor)
-            self._readings_at = float("-inf")
+        self._sensors.remove(sensor)
 
     def add_device(self, device: DeviceInfo) -> None:
         """Name a device in the snapshot; one of the same name and backend is replaced."""
-        with self._lock:
-            others = (
-                one
-                for one in self._devices
-                if (one.name, one.backend) != (device.name, device.backend)
-            )
-            self._devices = (*others, device)
+        self._sensors.add_device(device)
 
     def subscribe(self, consumer: Consumer) -> Callable[[], None]:
         """Call ``consumer`` with a snapshot each tick, on the tick's thread.
@@ -289,7 +279,7 @@ class MetalTelemetryManager:
         now = datetime.now(UTC)
         operations, retired = self._collect(now)
         recent = self._activity.recent()
-        resources = self._read_sensors()
+        resources = self._sensors.read()
         health_options = self.options.health_monitor
         return MetalTelemetrySnapshot(
             timestamp=now,
@@ -307,7 +297,7 @@ class MetalTelemetryManager:
             recent=recent,
             custom=self._custom.collect(),
             events=self._events.latest(EVENTS_IN_SNAPSHOT),
-            system=self._host.system(self._devices),
+            system=self._host.system(self._sensors.devices),
             internals=InternalMetrics(
                 errors=MappingProxyType(self._errors.counts()),
                 overflowed=self._recorder.overflowed + self._custom.overflowed,
@@ -399,20 +389,6 @@ class MetalTelemetryManager:
             if idle:
                 self._series.retire(self._recorder.evict(idle))
         self._events.forget_old(now)
-
-    def _read_sensors(self) -> tuple[ResourceMetrics, ...]:
-        with self._sensor_lock:
-            if monotonic() - self._readings_at < self.options.tick_interval / timedelta(seconds=2):
-                return self._readings
-            readings: list[ResourceMetrics] = []
-            self._readings_at = monotonic()
-            for sensor in self._sensors:
-                try:
-                    readings.extend(sensor.read())
-                except Exception as error:  # noqa: BLE001 - law: an absent value, not a failure
-                    self.internal_error(f"sensor.{sensor.name}", error)
-            self._readings = tuple(readings)
-            return self._readings
 
     def _dropped(self) -> dict[str, int]:
         dropped = {"events": self._events.dropped}

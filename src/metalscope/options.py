@@ -369,6 +369,9 @@ class MetalTelemetryOptions(_Options):
         1000, description="Most series of custom metrics; the rest are counted as `other`. A count."
     )
     max_events: Count = Field(1000, description="Most custom events kept, the latest; a count.")
+    disabled_sensors: tuple[str, ...] = Field(
+        (), description="Sensors that are not read, by the names `metalscope doctor` gives them."
+    )
     processes_directory: Path | None = Field(
         None,
         description="A directory in which several processes count together; see "

@@ -20,15 +20,25 @@ __all__ = [
     "DEVICE_MEMORY",
     "DEVICE_WORKING_SET",
     "DROPPED",
+    "ENERGY",
     "ERRORS",
+    "FAN_SPEED",
+    "FAN_SPEED_LIMIT",
+    "GPU_FREQUENCY",
+    "GPU_FREQUENCY_LIMIT",
+    "GPU_RECOVERIES",
     "GPU_UTILIZATION",
     "HEALTH_STATUS",
     "HOST_CPU_UTILIZATION",
     "HOST_MEMORY_LIMIT",
     "HOST_MEMORY_USAGE",
     "INTERNAL_ERRORS",
+    "LOW_POWER_MODE",
+    "MEMORY_BANDWIDTH",
+    "MEMORY_BANDWIDTH_LIMIT",
     "MEMORY_LIMIT",
     "MEMORY_PEAK",
+    "MEMORY_PRESSURE",
     "MEMORY_USAGE",
     "OPERATIONS",
     "OPERATIONS_BY_CATEGORY",
@@ -36,17 +46,23 @@ __all__ = [
     "OPERATION_DURATION",
     "OPERATION_GPU_TIME",
     "OVERALL",
+    "POWER",
     "RETIRED_ERRORS",
     "RETIRED_OPERATIONS",
     "SERIES_OVERFLOW",
     "START_TIME",
+    "TEMPERATURE",
+    "THERMAL_STATE",
     "Metric",
     "MetricType",
     "Unit",
 ]
 
 MetricType = Literal["counter", "gauge", "histogram", "info"]
-Unit = Literal["", "bytes", "seconds", "ratio", "ms", "percent"]
+Unit = Literal[
+    "", "bytes", "bytes_per_second", "celsius", "hertz", "joules", "ms", "percent", "ratio", "rpm",
+    "seconds", "watts",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +181,92 @@ HOST_CPU_UTILIZATION: Final = Metric(
     ("scope",),
     "ratio",
 )
+GPU_FREQUENCY: Final = Metric(
+    "metal_gpu_frequency_hertz",
+    "gauge",
+    "Mean clock of the GPU while it was busy.",
+    ("device", "engine"),
+    "hertz",
+)
+GPU_FREQUENCY_LIMIT: Final = Metric(
+    "metal_gpu_frequency_limit_hertz",
+    "gauge",
+    "The highest clock the GPU has.",
+    ("device", "engine"),
+    "hertz",
+)
+MEMORY_BANDWIDTH: Final = Metric(
+    "metal_memory_bandwidth_bytes_per_second",
+    "gauge",
+    "Traffic between memory and the chip, by channel.",
+    ("device", "channel"),
+    "bytes_per_second",
+)
+MEMORY_BANDWIDTH_LIMIT: Final = Metric(
+    "metal_memory_bandwidth_limit_bytes_per_second",
+    "gauge",
+    "The most traffic the chip can have, by what its maker says.",
+    ("device", "channel"),
+    "bytes_per_second",
+)
+POWER: Final = Metric(
+    "metal_power_watts",
+    "gauge",
+    "Electrical power, by rail.",
+    ("device", "rail"),
+    "watts",
+)
+ENERGY: Final = Metric(
+    "metal_energy_joules_total",
+    "counter",
+    "Energy used since the sensor was opened, by rail.",
+    ("device", "rail"),
+    "joules",
+)
+TEMPERATURE: Final = Metric(
+    "metal_temperature_celsius",
+    "gauge",
+    "Temperature, by sensor.",
+    ("device", "sensor"),
+    "celsius",
+)
+FAN_SPEED: Final = Metric(
+    "metal_fan_speed_rpm",
+    "gauge",
+    "Turns of a fan a minute.",
+    ("fan",),
+    "rpm",
+)
+FAN_SPEED_LIMIT: Final = Metric(
+    "metal_fan_speed_limit_rpm",
+    "gauge",
+    "The most turns a minute a fan makes.",
+    ("fan",),
+    "rpm",
+)
+THERMAL_STATE: Final = Metric(
+    "metal_thermal_state",
+    "gauge",
+    "1 for the thermal state the system is in, 0 for the others.",
+    ("state",),
+)
+MEMORY_PRESSURE: Final = Metric(
+    "metal_memory_pressure",
+    "gauge",
+    "1 for the level of memory pressure the system is at, 0 for the others.",
+    ("level",),
+)
+LOW_POWER_MODE: Final = Metric(
+    "metal_low_power_mode",
+    "gauge",
+    "1 where the system saves power, else 0.",
+)
+GPU_RECOVERIES: Final = Metric(
+    "metal_gpu_recoveries_total",
+    "counter",
+    "How often the system restarted the GPU since boot.",
+    ("device",),
+)
 HEALTH_STATUS: Final = Metric(
     "metal_health_status",
     "gauge",
@@ -256,6 +358,19 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     HOST_MEMORY_USAGE,
     HOST_MEMORY_LIMIT,
     HOST_CPU_UTILIZATION,
+    GPU_FREQUENCY,
+    GPU_FREQUENCY_LIMIT,
+    MEMORY_BANDWIDTH,
+    MEMORY_BANDWIDTH_LIMIT,
+    POWER,
+    ENERGY,
+    TEMPERATURE,
+    FAN_SPEED,
+    FAN_SPEED_LIMIT,
+    THERMAL_STATE,
+    MEMORY_PRESSURE,
+    LOW_POWER_MODE,
+    GPU_RECOVERIES,
     HEALTH_STATUS,
     DEVICE_INFO,
     DEVICE_MEMORY,

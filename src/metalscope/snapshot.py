@@ -25,6 +25,13 @@ from metalscope.operation import (
     OperationKind,
     PerformanceCategory,
 )
+from metalscope.readings import (
+    DeviceInfo,
+    MemoryPressure,
+    ResourceKind,
+    ResourceMetrics,
+    ThermalState,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -35,6 +42,7 @@ __all__ = [
     "HealthReport",
     "HealthStatus",
     "InternalMetrics",
+    "MemoryPressure",
     "MetalTelemetrySnapshot",
     "OperationMetrics",
     "OutcomeMetrics",
@@ -43,6 +51,7 @@ __all__ = [
     "ResourceMetrics",
     "SystemInfo",
     "TelemetryEvent",
+    "ThermalState",
     "errors_of",
 ]
 
@@ -59,17 +68,6 @@ class HealthStatus(StrEnum):
     DEGRADED = "degraded"
     CRITICAL = "critical"
     UNKNOWN = "unknown"
-
-
-class ResourceKind(StrEnum):
-    """What a resource reading measures, and so its unit."""
-
-    MEMORY = "memory"
-    """Device memory, or unified memory held for the device; bytes."""
-    HOST_MEMORY = "host_memory"
-    """Memory of the host or of the process as a whole; bytes."""
-    GPU_UTILIZATION = "gpu_utilization"
-    CPU_UTILIZATION = "cpu_utilization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,48 +177,6 @@ class OperationMetrics:
                 "count": durations.count,
             },
             "last_updated": _iso(self.last_updated),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceMetrics:
-    """One reading of a sensor: bytes for memory, percent (0..100) for utilisation.
-
-    ``peak`` is the highest value the source knows of, ``limit`` what cannot be passed; ``None``
-    means that the source does not say.
-    """
-
-    kind: ResourceKind
-    name: str
-    device: str
-    current: float
-    peak: float | None = None
-    limit: float | None = None
-
-    @property
-    def unit(self) -> Literal["bytes", "percent"]:
-        """The unit of ``current``, ``peak`` and ``limit``."""
-        memory = (ResourceKind.MEMORY, ResourceKind.HOST_MEMORY)
-        return "bytes" if self.kind in memory else "percent"
-
-    @property
-    def utilization_percent(self) -> float | None:
-        """``current`` as a share of ``limit``, or the reading itself where it is a percentage."""
-        if self.unit == "percent":
-            return self.current
-        return 100.0 * self.current / self.limit if self.limit else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able data."""
-        return {
-            "kind": self.kind.value,
-            "name": self.name,
-            "device": self.device,
-            "unit": self.unit,
-            "current": self.current,
-            "peak": self.peak,
-            "limit": self.limit,
-            "utilization_percent": self.utilization_percent,
         }
 
 
@@ -341,33 +297,6 @@ class RecentActivity:
             "errors": {error.value: count for error, count in self.errors.items()},
             "operations_per_second": self.operations_per_second,
             "error_rate": self.error_rate,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """A device some part of the program uses. Absent facts are ``None``."""
-
-    name: str
-    backend: str
-    memory_bytes: int | None = None
-    recommended_working_set_bytes: int | None = None
-    max_buffer_bytes: int | None = None
-    max_threads_per_threadgroup: int | None = None
-    unified_memory: bool | None = None
-    properties: tuple[tuple[str, str], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able data."""
-        return {
-            "name": self.name,
-            "backend": self.backend,
-            "memory_bytes": self.memory_bytes,
-            "recommended_working_set_bytes": self.recommended_working_set_bytes,
-            "max_buffer_bytes": self.max_buffer_bytes,
-            "max_threads_per_threadgroup": self.max_threads_per_threadgroup,
-            "unified_memory": self.unified_memory,
-            "properties": dict(self.properties),
         }
 
 

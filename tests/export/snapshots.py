@@ -15,12 +15,14 @@ from metalscope.snapshot import (
     HealthReport,
     HealthStatus,
     InternalMetrics,
+    MemoryPressure,
     MetalTelemetrySnapshot,
     OperationMetrics,
     OutcomeMetrics,
     ResourceKind,
     ResourceMetrics,
     SystemInfo,
+    ThermalState,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -74,6 +76,16 @@ def full() -> MetalTelemetrySnapshot:
             ResourceMetrics(ResourceKind.GPU_UTILIZATION, "device", "m1", 12.5),
             ResourceMetrics(ResourceKind.HOST_MEMORY, "used", "", 5e9, limit=16e9),
             ResourceMetrics(ResourceKind.CPU_UTILIZATION, "host", "", 50.0),
+            ResourceMetrics(ResourceKind.FREQUENCY, "gpu", "m1", 1.2e9, limit=1.296e9),
+            ResourceMetrics(ResourceKind.BANDWIDTH, "total", "m1", 5e10, limit=6.8e10),
+            ResourceMetrics(ResourceKind.POWER, "gpu", "m1", 7.25),
+            ResourceMetrics(ResourceKind.ENERGY, "gpu", "m1", 1234.5),
+            ResourceMetrics(ResourceKind.TEMPERATURE, "gpu", "m1", 61.5),
+            ResourceMetrics(ResourceKind.FAN_SPEED, "0", "", 1200, limit=5800),
+            ResourceMetrics(ResourceKind.THERMAL_STATE, "system", "", ThermalState.SERIOUS),
+            ResourceMetrics(ResourceKind.MEMORY_PRESSURE, "system", "", MemoryPressure.LOW),
+            ResourceMetrics(ResourceKind.LOW_POWER_MODE, "system", "", 0),
+            ResourceMetrics(ResourceKind.RECOVERIES, "gpu", "m1", 1),
         ),
         health=HealthReport(
             HealthStatus.DEGRADED,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import groupby
 from typing import Final
 
@@ -18,9 +19,11 @@ from metalscope.snapshot import (
     CustomMetric,
     DeviceInfo,
     HealthStatus,
+    MemoryPressure,
     MetalTelemetrySnapshot,
     ResourceKind,
     ResourceMetrics,
+    ThermalState,
 )
 
 __all__ = ["Distribution", "Family", "LabelValues", "families"]
@@ -68,6 +71,7 @@ def families(snapshot: MetalTelemetrySnapshot) -> Iterator[Family]:
 
 
 Values = Iterator[tuple[LabelValues, float]]
+Source = Callable[[MetalTelemetrySnapshot], Values]
 
 
 def _durations(snapshot: MetalTelemetrySnapshot) -> Iterator[tuple[LabelValues, Distribution]]:
@@ -137,9 +141,46 @@ def _host_memory(pick: Callable[[ResourceMetrics], float | None]) -> Source:
     return values
 
 
-def _gpu_utilization(snapshot: MetalTelemetrySnapshot) -> Values:
-    for reading in _readings(snapshot, ResourceKind.GPU_UTILIZATION):
-        yield (reading.device, reading.name), reading.current
+def _current(kind: ResourceKind, labels: Callable[[ResourceMetrics], LabelValues]) -> Source:
+    return lambda snapshot: (
+        (labels(reading), reading.current) for reading in _readings(snapshot, kind)
+    )
+
+
+def _total(kind: ResourceKind, labels: Callable[[ResourceMetrics], LabelValues]) -> Source:
+    # What is negative or no number is no count, and would make a reader refuse the whole text.
+    return lambda snapshot: (
+        (labels(reading), reading.current)
+        for reading in _readings(snapshot, kind)
+        if reading.current >= 0
+    )
+
+
+def _limit(kind: ResourceKind, labels: Callable[[ResourceMetrics], LabelValues]) -> Source:
+    return lambda snapshot: (
+        (labels(reading), reading.limit)
+        for reading in _readings(snapshot, kind)
+        if reading.limit is not None
+    )
+
+
+def _level(kind: ResourceKind, levels: type[IntEnum]) -> Source:
+    """One series a level, of which one is 1: a state set."""
+
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for reading in _readings(snapshot, kind):
+            for level in levels:
+                yield (level.name.lower(),), int(reading.current == level)
+
+    return values
+
+
+def _device_and_name(reading: ResourceMetrics) -> LabelValues:
+    return reading.device, reading.name
+
+
+def _name(reading: ResourceMetrics) -> LabelValues:
+    return (reading.name,)
 
 
 def _host_cpu_utilization(snapshot: MetalTelemetrySnapshot) -> Values:
@@ -207,13 +248,11 @@ def _dropped(snapshot: MetalTelemetrySnapshot) -> Values:
         yield (queue,), count
 
 
-Source = Callable[[MetalTelemetrySnapshot], Values]
-
 _VALUES: Final[dict[Metric, Source]] = {
     semconv.OPERATIONS: _operations,
     semconv.ERRORS: _errors,
     semconv.MEMORY_USAGE: _memory(lambda reading: reading.current),
-    semconv.GPU_UTILIZATION: _gpu_utilization,
+    semconv.GPU_UTILIZATION: _current(ResourceKind.GPU_UTILIZATION, _device_and_name),
     semconv.OPERATION_BYTES: _operation_bytes,
     semconv.OPERATION_GPU_TIME: _operation_gpu_time,
     semconv.OPERATIONS_BY_CATEGORY: _operations_by_category,
@@ -222,6 +261,19 @@ _VALUES: Final[dict[Metric, Source]] = {
     semconv.HOST_MEMORY_USAGE: _host_memory(lambda reading: reading.current),
     semconv.HOST_MEMORY_LIMIT: _host_memory(lambda reading: reading.limit),
     semconv.HOST_CPU_UTILIZATION: _host_cpu_utilization,
+    semconv.GPU_FREQUENCY: _current(ResourceKind.FREQUENCY, _device_and_name),
+    semconv.GPU_FREQUENCY_LIMIT: _limit(ResourceKind.FREQUENCY, _device_and_name),
+    semconv.MEMORY_BANDWIDTH: _current(ResourceKind.BANDWIDTH, _device_and_name),
+    semconv.MEMORY_BANDWIDTH_LIMIT: _limit(ResourceKind.BANDWIDTH, _device_and_name),
+    semconv.POWER: _current(ResourceKind.POWER, _device_and_name),
+    semconv.ENERGY: _total(ResourceKind.ENERGY, _device_and_name),
+    semconv.TEMPERATURE: _current(ResourceKind.TEMPERATURE, _device_and_name),
+    semconv.FAN_SPEED: _current(ResourceKind.FAN_SPEED, _name),
+    semconv.FAN_SPEED_LIMIT: _limit(ResourceKind.FAN_SPEED, _name),
+    semconv.THERMAL_STATE: _level(ResourceKind.THERMAL_STATE, ThermalState),
+    semconv.MEMORY_PRESSURE: _level(ResourceKind.MEMORY_PRESSURE, MemoryPressure),
+    semconv.LOW_POWER_MODE: _current(ResourceKind.LOW_POWER_MODE, lambda _reading: ()),
+    semconv.GPU_RECOVERIES: _total(ResourceKind.RECOVERIES, lambda one: (one.device,)),
     semconv.HEALTH_STATUS: _health_status,
     semconv.DEVICE_INFO: _device_info,
     semconv.DEVICE_MEMORY: _device_fact(lambda device: device.memory_bytes),

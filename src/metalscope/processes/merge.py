@@ -31,8 +31,8 @@ _WORST_FIRST: Final = (
     HealthStatus.HEALTHY,
     HealthStatus.UNKNOWN,
 )
-# Every process reads the same figure of the host; to add those up would be nonsense.
-_OF_THE_HOST: Final = (ResourceKind.CPU_UTILIZATION, ResourceKind.GPU_UTILIZATION)
+# Counted since each process opened its sensor: the one that counts longest knows most.
+_GROWING: Final = (ResourceKind.ENERGY, ResourceKind.RECOVERIES)
 
 
 def counts_of(snapshots: Sequence[MetalTelemetrySnapshot]) -> MetalTelemetrySnapshot:
@@ -137,7 +137,10 @@ def _counters(snapshots: Iterable[MetalTelemetrySnapshot]) -> tuple[CustomMetric
 
 def _together(group: Sequence[ResourceMetrics]) -> ResourceMetrics:
     first = group[0]
-    of_the_host = first.kind in _OF_THE_HOST or (
+    if first.kind in _GROWING:
+        return max(group, key=lambda one: one.current)
+    # Every process reads the same figure of the host; to add those up would be nonsense.
+    of_the_host = first.kind.is_of_the_host or (
         first.kind is ResourceKind.HOST_MEMORY and first.limit is not None
     )
     if of_the_host or len(group) == 1:

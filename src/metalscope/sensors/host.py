@@ -13,7 +13,12 @@ import psutil
 from metalscope._version import __version__
 from metalscope.snapshot import DeviceInfo, ResourceKind, ResourceMetrics, SystemInfo
 
-__all__ = ["HostSensor"]
+__all__ = ["HostSensor", "open_sensor"]
+
+
+def open_sensor() -> HostSensor:
+    """Open the sensor; it works everywhere."""
+    return HostSensor()
 
 
 class HostSensor:

@@ -1,0 +1,18 @@
+"""GPU residency and frequency, power and memory traffic, by IOReport."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from metalscope.sensors.base import SensorUnavailableError
+
+__all__ = ["open_sensor"]
+
+
+def open_sensor() -> NoReturn:
+    """Open the sensor.
+
+    Raises:
+        SensorUnavailableError: this is not macOS.
+    """
+    raise SensorUnavailableError("this is not macOS")

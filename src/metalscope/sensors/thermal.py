@@ -1,0 +1,18 @@
+"""Thermal state, temperatures, fans, low-power mode."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from metalscope.sensors.base import SensorUnavailableError
+
+__all__ = ["open_sensor"]
+
+
+def open_sensor() -> NoReturn:
+    """Open the sensor.
+
+    Raises:
+        SensorUnavailableError: this is not macOS.
+    """
+    raise SensorUnavailableError("this is not macOS")
