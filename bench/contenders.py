@@ -106,6 +106,18 @@ def operation_with_bytes(tel: Any, names: Sequence[str]) -> Round:
     return run
 
 
+def with_alone(tel: Any, names: Sequence[str]) -> Round:
+    """What the interpreter takes to enter and leave one operation, made beforehand."""
+
+    def run() -> None:
+        made = tel.operation("execute", "f")
+        for _ in names:
+            with made:
+                pass
+
+    return run
+
+
 def record(tel: Any, names: Sequence[str]) -> Round:
     def run() -> None:
         for name in names:

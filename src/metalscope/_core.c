@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 
 #if PY_VERSION_HEX < 0x030C0000
@@ -37,7 +38,10 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+enum { NOT_ENTERED = -1, UNTIMED = -2 };
+
 enum {
+    CACHE_LINE = 64,
     CACHE_SIZE = 1024,    /* places for cells found lately; a power of two */
     FREE_OPERATIONS = 64, /* finished operations kept for the next ones */
     OCTAVES = 64,
@@ -69,7 +73,9 @@ static inline void
 wide_add(Wide *sum, uint64_t value)
 {
     sum->low += value;
-    sum->high += sum->low < value;
+    if (unlikely(sum->low < value)) {
+        sum->high++;
+    }
 }
 
 static PyObject *
@@ -93,19 +99,28 @@ wide_as_int(const Wide *sum)
 /* -- types ----------------------------------------------------------------------------------- */
 
 typedef struct {
-    PyTypeObject *cell_type, *hook_type, *hot_type, *operation_type, *ready_type;
+    PyTypeObject *cell_type, *hook_type, *hot_type, *operation_type, *ready_type, *method_type,
+        *recording_type;
+    PyTypeObject *known;  /* the class of the last instance that one of its methods was called on */
     PyObject *unrecorded; /* the one operation that is not counted */
     PyObject *ok, *no_device, *room;
     PyObject *kind, *name, *nbytes, *device, *duration_ns, *error, *gpu_ns; /* parameters */
 } State;
 
-/* The counts of one series. */
+/* The counts of one series. What every operation touches comes first, and with the header of the
+ * object fills one line of the processor's cache, on which cells are aligned. */
 typedef struct {
     PyObject_HEAD
     PyObject *series; /* (kind, name, device, outcome) */
     bool open;        /* false once evicted: nothing more may be added */
-    uint64_t count, gpu_count, min_ns, max_ns;
-    Wide sum_ns, nbytes, gpu_ns;
+    uint16_t last;    /* where in counts the last one was added: likely, the next too */
+    uint64_t count, min_ns, max_ns; /* of those that were timed */
+    Wide sum_ns;
+    Wide nbytes;
+    uint64_t untimed;
+    uint64_t phase; /* passes 2**64 whenever the next operation is to be timed */
+    Wide gpu_ns;
+    uint64_t gpu_count;
     Py_ssize_t size;
     uint64_t counts[]; /* one more than there are edges */
 } Cell;
@@ -124,6 +139,8 @@ typedef struct {
     PyObject *cells; /* the recorder's dict of all open cells by series */
     PyObject *admit, *outcome_of, *on_error;
     bool enabled;
+    bool times_all;
+    uint64_t step; /* the share of operations that is timed, of 2**64 */
     int free_count;
     struct operation *free[FREE_OPERATIONS];
     Place cache[CACHE_SIZE];
@@ -131,6 +148,22 @@ typedef struct {
     uint64_t *edges;                      /* ascending, UINT64_MAX behind the last */
     uint16_t first_edge[OCTAVES * STEPS]; /* by a duration's leading bits */
 } HotPath;
+
+/* What a manager inherits `operation` and `record` from. */
+typedef struct {
+    PyObject_HEAD
+    HotPath *hot; /* NULL before _use() */
+} Recording;
+
+/* `Recording.operation` and its like. The interpreter calls what is flagged as a method descriptor
+ * with the instance put before the arguments, and makes no object to bind it. It would do so for a
+ * method in C too, but through checks that a subclass of its class never passes. */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *name;
+    State *state;
+} Method;
 
 /* Holds only strings, a cell and its hot path, none of which leads back to it, so the cycle
  * collector need not know it. */
@@ -140,7 +173,7 @@ typedef struct operation {
     HotPath *hot; /* NULL in the one that is not counted */
     Cell *cell;
     PyObject *outcome; /* set by set_error() */
-    int64_t start;     /* -1 before it was entered */
+    int64_t start;     /* NOT_ENTERED, UNTIMED, or the clock */
     int64_t nbytes;
     int64_t gpu_ns; /* -1 where there is none */
 } Operation;
@@ -176,18 +209,26 @@ cell_index(const HotPath *hot, uint64_t ns)
     return index;
 }
 
+/* A negative duration is that of an operation which was not timed. */
 static inline void
 cell_add(Cell *cell, const HotPath *hot, int64_t duration_ns, int64_t nbytes, int64_t gpu_ns)
 {
-    uint64_t ns = (uint64_t)duration_ns;
-    cell->count++;
-    cell->counts[cell_index(hot, ns)]++;
-    wide_add(&cell->sum_ns, ns);
-    if (ns < cell->min_ns) {
-        cell->min_ns = ns;
+    if (likely(duration_ns >= 0)) {
+        uint64_t ns = (uint64_t)duration_ns;
+        cell->count++;
+        Py_ssize_t index = cell_index(hot, ns);
+        cell->counts[index]++;
+        cell->last = (uint16_t)index;
+        wide_add(&cell->sum_ns, ns);
+        if (ns < cell->min_ns) {
+            cell->min_ns = ns;
+        }
+        if (ns > cell->max_ns) {
+            cell->max_ns = ns;
+        }
     }
-    if (ns > cell->max_ns) {
-        cell->max_ns = ns;
+    else {
+        cell->untimed++;
     }
     if (nbytes > 0) {
         wide_add(&cell->nbytes, (uint64_t)nbytes);
@@ -203,7 +244,7 @@ cell_dealloc(Cell *cell)
 {
     PyTypeObject *type = Py_TYPE(cell);
     Py_XDECREF(cell->series);
-    PyObject_Free(cell);
+    free(cell);
     Py_DECREF(type);
 }
 
@@ -226,11 +267,17 @@ cell_cells(const Cell *cell)
         if (cell->counts[index] == 0) {
             continue;
         }
-        PyObject *pair = Py_BuildValue("nK", index, (unsigned long long)cell->counts[index]);
-        if (pair == NULL) {
+        PyObject *pair = PyTuple_New(2);
+        PyObject *place = pair ? PyLong_FromSsize_t(index) : NULL;
+        PyObject *count = place ? PyLong_FromUnsignedLongLong(cell->counts[index]) : NULL;
+        if (count == NULL) {
+            Py_XDECREF(place);
+            Py_XDECREF(pair);
             Py_CLEAR(cells);
             break;
         }
+        PyTuple_SET_ITEM(pair, 0, place);
+        PyTuple_SET_ITEM(pair, 1, count);
         PyTuple_SET_ITEM(cells, next++, pair);
     }
     return cells;
@@ -254,11 +301,10 @@ cell_read(Cell *cell, PyObject *Py_UNUSED(ignored))
     PyObject *nbytes = wide_as_int(&now->nbytes);
     PyObject *gpu_ns = wide_as_int(&now->gpu_ns);
     PyObject *gpu_count = PyLong_FromUnsignedLongLong(now->gpu_count);
-    if (cells && sum_ns && min_ns && max_ns && nbytes && gpu_ns && gpu_count) {
-        result = now->count ? PyTuple_Pack(7, cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns,
-                                           gpu_count)
-                            : PyTuple_Pack(7, cells, sum_ns, Py_None, Py_None, nbytes, gpu_ns,
-                                           gpu_count);
+    PyObject *untimed = PyLong_FromUnsignedLongLong(now->untimed);
+    if (cells && sum_ns && min_ns && max_ns && nbytes && gpu_ns && gpu_count && untimed) {
+        result = PyTuple_Pack(8, cells, sum_ns, now->count ? min_ns : Py_None,
+                              now->count ? max_ns : Py_None, nbytes, gpu_ns, gpu_count, untimed);
     }
     Py_XDECREF(cells);
     Py_XDECREF(sum_ns);
@@ -267,6 +313,7 @@ cell_read(Cell *cell, PyObject *Py_UNUSED(ignored))
     Py_XDECREF(nbytes);
     Py_XDECREF(gpu_ns);
     Py_XDECREF(gpu_count);
+    Py_XDECREF(untimed);
     PyMem_Free(now);
     return result;
 }
@@ -274,7 +321,7 @@ cell_read(Cell *cell, PyObject *Py_UNUSED(ignored))
 static PyObject *
 cell_total(Cell *cell, PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromUnsignedLongLong(cell->count);
+    return PyLong_FromUnsignedLongLong(cell->count + cell->untimed);
 }
 
 static PyMethodDef cell_methods[] = {
@@ -284,7 +331,7 @@ static PyMethodDef cell_methods[] = {
      PyDoc_STR("total($self, /)\n--\n\nReturn how many operations were counted.")},
     {"read", (PyCFunction)cell_read, METH_NOARGS,
      PyDoc_STR("read($self, /)\n--\n\nReturn cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns, "
-               "gpu_count.")},
+               "gpu_count, untimed.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -549,7 +596,7 @@ op_new(HotPath *hot, State *state)
     Py_XINCREF(hot);
     op->cell = NULL;
     op->outcome = NULL;
-    op->start = -1;
+    op->start = NOT_ENTERED;
     op->nbytes = 0;
     op->gpu_ns = -1;
     return op;
@@ -576,7 +623,7 @@ static inline PyObject *
 op_enter(Operation *op)
 {
     Py_INCREF(op);
-    if (likely(op->hot != NULL)) {
+    if (likely(op->hot != NULL && op->start != UNTIMED)) {
         op->start = clock_ns();
     }
     return (PyObject *)op;
@@ -586,7 +633,7 @@ static int
 op_leave_slowly(Operation *op, PyObject *exception, int64_t duration_ns)
 {
     HotPath *hot = op->hot;
-    if (op->start < 0) {
+    if (op->start == NOT_ENTERED) {
         PyErr_SetString(PyExc_RuntimeError, "an operation was left that had not been entered");
         return report(hot);
     }
@@ -610,8 +657,8 @@ static inline PyObject *
 op_leave(Operation *op, PyObject *exception)
 {
     if (likely(op->hot != NULL)) {
-        int64_t duration_ns = clock_ns() - op->start;
-        if (likely(exception == Py_None && op->outcome == NULL && op->start >= 0
+        int64_t duration_ns = likely(op->start != UNTIMED) ? clock_ns() - op->start : UNTIMED;
+        if (likely(exception == Py_None && op->outcome == NULL && op->start != NOT_ENTERED
                    && op->cell->open)) {
             cell_add(op->cell, op->hot, duration_ns, op->nbytes, op->gpu_ns);
         }
@@ -971,6 +1018,13 @@ hot_operation(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *k
         return NULL;
     }
     op->cell = cell;
+    __builtin_prefetch(&cell->counts[cell->last], 1);
+    if (unlikely(!hot->times_all)) {
+        cell->phase += hot->step;
+        if (cell->phase >= hot->step) {
+            op->start = UNTIMED;
+        }
+    }
     if (nbytes != NULL && take_amount(hot, nbytes, "nbytes", &op->nbytes) < 0) {
         Py_DECREF(op);
         return NULL;
@@ -1054,7 +1108,8 @@ hot_new_cell(HotPath *hot, PyObject *series)
     PyTypeObject *type = hot->state->cell_type;
     Py_ssize_t size = hot->edge_count + 1;
     size_t bytes = offsetof(Cell, counts) + (size_t)size * sizeof(uint64_t);
-    Cell *cell = PyObject_Malloc(bytes);
+    bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    Cell *cell = aligned_alloc(CACHE_LINE, bytes);
     if (cell == NULL) {
         return PyErr_NoMemory();
     }
@@ -1063,6 +1118,7 @@ hot_new_cell(HotPath *hot, PyObject *series)
     cell->series = Py_NewRef(series);
     cell->open = true;
     cell->min_ns = UINT64_MAX;
+    cell->phase = 0 - hot->step; /* so that the first one is timed */
     cell->size = size;
     return (PyObject *)cell;
 }
@@ -1113,12 +1169,17 @@ static PyObject *
 hot_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"cells", "admit", "outcome_of", "on_error", "edges", "enabled",
-                               NULL};
+                               "sample_rate", NULL};
     PyObject *cells, *admit, *outcome_of, *on_error, *edges;
     int enabled;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OOOO!p:HotPath", keywords, &PyDict_Type,
+    double sample_rate;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OOOO!pd:HotPath", keywords, &PyDict_Type,
                                      &cells, &admit, &outcome_of, &on_error, &PyTuple_Type, &edges,
-                                     &enabled)) {
+                                     &enabled, &sample_rate)) {
+        return NULL;
+    }
+    if (!(sample_rate >= 0.0 && sample_rate <= 1.0)) {
+        PyErr_SetString(PyExc_ValueError, "sample_rate must be from 0 to 1");
         return NULL;
     }
     HotPath *hot = (HotPath *)type->tp_alloc(type, 0);
@@ -1131,6 +1192,8 @@ hot_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     hot->outcome_of = Py_NewRef(outcome_of);
     hot->on_error = Py_NewRef(on_error);
     hot->enabled = enabled != 0;
+    hot->times_all = sample_rate >= 1.0;
+    hot->step = hot->times_all ? 0 : (uint64_t)(sample_rate * 0x1p64);
     if (set_edges(hot, edges) < 0) {
         Py_DECREF(hot);
         return NULL;
@@ -1231,6 +1294,194 @@ static PyType_Spec hot_spec = {
     .slots = hot_slots,
 };
 
+/* -- what managers inherit -------------------------------------------------------------------- */
+
+static inline HotPath *
+hot_of(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = ((Method *)self)->state;
+    if (unlikely(count < 1 || Py_TYPE(args[0]) != state->known)) {
+        if (count < 1 || !PyObject_TypeCheck(args[0], state->recording_type)) {
+            PyErr_Format(PyExc_TypeError, "%U() needs what records", ((Method *)self)->name);
+            return NULL;
+        }
+        Py_XSETREF(state->known, (PyTypeObject *)Py_NewRef(Py_TYPE(args[0])));
+    }
+    HotPath *hot = ((Recording *)args[0])->hot;
+    if (unlikely(hot == NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, "this records nowhere yet");
+    }
+    return hot;
+}
+
+static PyObject *
+method_operation(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    HotPath *hot = hot_of(self, args, count);
+    return hot == NULL ? NULL : hot_operation(hot, args + 1, count - 1, kwnames);
+}
+
+static PyObject *
+method_record(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    HotPath *hot = hot_of(self, args, count);
+    return hot == NULL ? NULL : hot_record(hot, args + 1, count - 1, kwnames);
+}
+
+/* Bound, it is the hot path's own method. */
+static PyObject *
+method_get(PyObject *self, PyObject *recording, PyObject *Py_UNUSED(type))
+{
+    if (recording == NULL) {
+        return Py_NewRef(self);
+    }
+    HotPath *hot = hot_of(self, &recording, 1);
+    return hot == NULL ? NULL : PyObject_GetAttr((PyObject *)hot, ((Method *)self)->name);
+}
+
+static void
+method_dealloc(Method *method)
+{
+    PyTypeObject *type = Py_TYPE(method);
+    Py_XDECREF(method->name);
+    PyObject_Free(method);
+    Py_DECREF(type);
+}
+
+/* What the hot path's own says of itself: text, signature. */
+static PyObject *
+method_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *found = PyObject_GenericGetAttr(self, name);
+    if (found != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return found;
+    }
+    PyErr_Clear();
+    State *state = ((Method *)self)->state;
+    PyObject *own = PyObject_GetAttr((PyObject *)state->hot_type, ((Method *)self)->name);
+    found = own ? PyObject_GetAttr(own, name) : NULL;
+    Py_XDECREF(own);
+    return found;
+}
+
+static PyObject *
+method_doc(PyObject *self, void *Py_UNUSED(closure))
+{
+    State *state = ((Method *)self)->state;
+    PyObject *own = PyObject_GetAttr((PyObject *)state->hot_type, ((Method *)self)->name);
+    PyObject *doc = own ? PyObject_GetAttrString(own, "__doc__") : NULL;
+    Py_XDECREF(own);
+    return doc;
+}
+
+static PyGetSetDef method_getset[] = {
+    {"__doc__", method_doc, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef method_members[] = {
+    {"__vectorcalloffset__", Py_T_PYSSIZET, offsetof(Method, call), Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot method_slots[] = {
+    {Py_tp_dealloc, method_dealloc},
+    {Py_tp_descr_get, method_get},
+    {Py_tp_getattro, method_getattro},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_getset, method_getset},
+    {Py_tp_members, method_members},
+    {0, NULL},
+};
+
+static PyType_Spec method_spec = {
+    .name = "metalscope._core.Method",
+    .basicsize = sizeof(Method),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_VECTORCALL
+             | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = method_slots,
+};
+
+static int
+add_method(State *state, const char *name, vectorcallfunc call)
+{
+    Method *method = PyObject_New(Method, state->method_type);
+    if (method == NULL) {
+        return -1;
+    }
+    method->call = call;
+    method->state = state;
+    method->name = PyUnicode_InternFromString(name);
+    int status = method->name == NULL ? -1
+                                      : PyObject_SetAttr((PyObject *)state->recording_type,
+                                                         method->name, (PyObject *)method);
+    Py_DECREF(method);
+    return status;
+}
+
+static PyObject *
+recording_use(Recording *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count,
+              PyObject *kwnames)
+{
+    State *state = PyType_GetModuleState(defining);
+    if (count != 1 || kwnames != NULL || !Py_IS_TYPE(args[0], state->hot_type)) {
+        PyErr_SetString(PyExc_TypeError, "_use() takes one HotPath");
+        return NULL;
+    }
+    Py_XSETREF(self->hot, (HotPath *)Py_NewRef(args[0]));
+    Py_RETURN_NONE;
+}
+
+static int
+recording_traverse(Recording *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->hot);
+    return 0;
+}
+
+static int
+recording_clear(Recording *self)
+{
+    Py_CLEAR(self->hot);
+    return 0;
+}
+
+static void
+recording_dealloc(Recording *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->hot);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef recording_methods[] = {
+    {"_use", (PyCFunction)(void (*)(void))recording_use,
+     METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("_use($self, hot, /)\n--\n\nRecord by this hot path from now on.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot recording_slots[] = {
+    {Py_tp_doc, "What has operation() and record() over a hot path."},
+    {Py_tp_dealloc, recording_dealloc},
+    {Py_tp_traverse, recording_traverse},
+    {Py_tp_clear, recording_clear},
+    {Py_tp_methods, recording_methods},
+    {0, NULL},
+};
+
+static PyType_Spec recording_spec = {
+    .name = "metalscope._core.Recording",
+    .basicsize = sizeof(Recording),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = recording_slots,
+};
+
 /* -- the module ------------------------------------------------------------------------------ */
 
 static PyTypeObject *
@@ -1252,6 +1503,8 @@ module_exec(PyObject *module)
         || !(state->hot_type = add_type(module, &hot_spec))
         || !(state->operation_type = add_type(module, &op_spec))
         || !(state->ready_type = add_type(module, &ready_spec))
+        || !(state->method_type = add_type(module, &method_spec))
+        || !(state->recording_type = add_type(module, &recording_spec))
         || !(state->ok = PyUnicode_InternFromString("ok"))
         || !(state->no_device = PyUnicode_InternFromString(""))
         || !(state->room = PyUnicode_InternFromString("recorder"))
@@ -1262,6 +1515,8 @@ module_exec(PyObject *module)
         || !(state->duration_ns = PyUnicode_InternFromString("duration_ns"))
         || !(state->error = PyUnicode_InternFromString("error"))
         || !(state->gpu_ns = PyUnicode_InternFromString("gpu_ns"))
+        || add_method(state, "operation", method_operation) < 0
+        || add_method(state, "record", method_record) < 0
         || add_hook(state, "__enter__") < 0 || add_hook(state, "__exit__") < 0
         || !(state->unrecorded = (PyObject *)op_new(NULL, state))) {
         return -1;
@@ -1278,6 +1533,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->hot_type);
     Py_VISIT(state->operation_type);
     Py_VISIT(state->ready_type);
+    Py_VISIT(state->method_type);
+    Py_VISIT(state->recording_type);
+    Py_VISIT(state->known);
     return 0;
 }
 
@@ -1291,6 +1549,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->hot_type);
     Py_CLEAR(state->operation_type);
     Py_CLEAR(state->ready_type);
+    Py_CLEAR(state->method_type);
+    Py_CLEAR(state->recording_type);
+    Py_CLEAR(state->known);
     Py_CLEAR(state->ok);
     Py_CLEAR(state->no_device);
     Py_CLEAR(state->room);

@@ -23,6 +23,7 @@ class HotPath:
         on_error: OnError,
         edges: tuple[int, ...],
         enabled: bool,
+        sample_rate: float,
     ) -> HotPath: ...
     def operation(
         self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
@@ -39,3 +40,20 @@ class HotPath:
         gpu_ns: int | None = None,
     ) -> None: ...
     def new_cell(self, series: Series) -> Cell: ...
+
+class Recording:
+    def operation(
+        self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
+    ) -> Operation: ...
+    def record(
+        self,
+        kind: str,
+        name: str,
+        *,
+        duration_ns: int,
+        nbytes: int = 0,
+        error: ErrorLike = None,
+        device: str = "",
+        gpu_ns: int | None = None,
+    ) -> None: ...
+    def _use(self, hot: HotPath, /) -> None: ...

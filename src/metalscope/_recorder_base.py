@@ -37,8 +37,8 @@ class Series(NamedTuple):
     outcome: str
 
 
-Reading = tuple[tuple[tuple[int, int], ...], int, int | None, int | None, int, int, int]
-"""A cell's cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns and gpu_count at one moment."""
+Reading = tuple[tuple[tuple[int, int], ...], int, int | None, int | None, int, int, int, int]
+"""A cell's cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns, gpu_count and untimed at one moment."""
 
 
 class Cell(Protocol):
@@ -72,12 +72,19 @@ class Totals(NamedTuple):
     nbytes: int = 0
     gpu_ns: int = 0
     gpu_count: int = 0
+    untimed: int = 0
+    """Operations that were counted and not timed."""
+
+    @property
+    def operations(self) -> int:
+        """How many there were, timed or not."""
+        return self.durations.count + self.untimed
 
     @classmethod
     def of(cls, cell: Cell) -> Totals:
         """Read a cell."""
-        cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns, gpu_count = cell.read()
-        return cls(DurationHistogram(cells, sum_ns, min_ns, max_ns), nbytes, gpu_ns, gpu_count)
+        cells, sum_ns, min_ns, max_ns, *others = cell.read()
+        return cls(DurationHistogram(cells, sum_ns, min_ns, max_ns), *others)
 
 
 class RecorderBase(ABC, Generic[C]):
@@ -132,8 +139,8 @@ class RecorderBase(ABC, Generic[C]):
                     continue
                 known = self._known.get(series)
                 if known is None or known[0] != total:
-                    now = Totals.of(cell)
-                    known = self._known[series] = (now.durations.count, now)
+                    # If more came since, it is read once too often and not once too few.
+                    known = self._known[series] = (total, Totals.of(cell))
                 totals[series] = known[1]
             return totals
 

@@ -24,8 +24,14 @@ PENDING: Final = 127
 _ALL_EDGES: Final = (*EDGES_NS, MAX_AMOUNT)
 
 
-class Detailed(list[tuple[int, int, int | None]]):
-    """Operations not yet added up of which more is known: duration, bytes, device time."""
+Detail = tuple[int | None, int, int | None]
+"""Duration, ``None`` where it was not timed; bytes; device time where it is known."""
+
+_UNTIMED: Final[Detail] = (None, 0, None)
+
+
+class Detailed(list[Detail]):
+    """Operations not yet added up of which more is known than a duration, or not that."""
 
     __slots__ = ("cell",)
 
@@ -42,8 +48,8 @@ class Cell(list[int]):
     """
 
     __slots__ = (
-        "counts", "detailed", "gpu_count", "gpu_ns", "lock", "max_ns", "min_ns", "nbytes",
-        "recorder", "series", "sum_ns",
+        "counts", "detailed", "gpu_count", "gpu_ns", "lock", "max_ns", "min_ns", "nbytes", "phase",
+        "recorder", "series", "sum_ns", "untimed_count",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, series: Series) -> None:
@@ -59,8 +65,17 @@ class Cell(list[int]):
         self.nbytes = 0
         self.gpu_ns = 0
         self.gpu_count = 0
+        self.untimed_count = 0
+        self.phase = 0.0
 
-    def failed(self, duration_ns: int, error: BaseException) -> None:
+    def untimed(self) -> None:
+        """Count an operation that was not timed."""
+        detailed = self.detailed
+        detailed.append(_UNTIMED)
+        if len(detailed) > PENDING:
+            self.fold()
+
+    def failed(self, duration_ns: int | None, error: BaseException) -> None:
         """Count, in another cell, an operation that an exception ended."""
         recorder = self.recorder
         recorder.count(self.series, recorder.outcome_of(error), duration_ns)
@@ -72,14 +87,15 @@ class Cell(list[int]):
             details = self.detailed[:]
             batch = self[:]
             plain = len(batch)
-            nbytes = gpu_ns = gpu_count = 0
+            nbytes = gpu_ns = gpu_count = untimed = 0
             if details:
                 durations, sizes, times = zip(*details, strict=True)
-                batch += durations
+                untimed = durations.count(None)
+                batch += [one for one in durations if one is not None] if untimed else durations
                 nbytes = sum(sizes)
                 known = [time for time in times if time is not None]
                 gpu_ns, gpu_count = sum(known), len(known)
-            if not batch:
+            if not batch and not untimed:
                 return
             batch.sort()
             folded = counts.copy()
@@ -89,7 +105,8 @@ class Cell(list[int]):
                 end = bisect_right(batch, _ALL_EDGES[cell], start)
                 folded[cell] = folded.get(cell, 0) + end - start
                 start = end
-            sum_ns, low, high = sum(batch), batch[0], batch[-1]
+            sum_ns = sum(batch)
+            low, high = (batch[0], batch[-1]) if batch else (MAX_AMOUNT, 0)
             # A signal handler that recorded may have folded all this meanwhile. From here on none
             # can: CPython runs handlers at calls and backward jumps only, and there are none.
             if self.counts is counts:
@@ -102,13 +119,14 @@ class Cell(list[int]):
                 self.nbytes += nbytes
                 self.gpu_ns += gpu_ns
                 self.gpu_count += gpu_count
+                self.untimed_count += untimed
                 del self[:plain]
                 del self.detailed[: len(details)]
 
     def total(self) -> int:
         """Return how many operations it has counted."""
         self.fold()
-        return sum(self.counts.values())
+        return sum(self.counts.values()) + self.untimed_count
 
     def read(self) -> Reading:
         """Return all it has counted."""
@@ -116,7 +134,8 @@ class Cell(list[int]):
             self.fold()
             cells = tuple(sorted(self.counts.items()))
             extremes = (self.min_ns, self.max_ns) if cells else (None, None)
-            return cells, self.sum_ns, *extremes, self.nbytes, self.gpu_ns, self.gpu_count
+            more = (self.nbytes, self.gpu_ns, self.gpu_count, self.untimed_count)
+            return cells, self.sum_ns, *extremes, *more
 
     def close(self) -> None:
         """Let nothing more be added: what still arrives goes to the series' next cell."""
@@ -141,7 +160,7 @@ class ClosedDetailed(Detailed):
 
     __slots__ = ()
 
-    def append(self, detailed: tuple[int, int, int | None], /) -> None:
+    def append(self, detailed: Detail, /) -> None:
         cell = self.cell
         cell.recorder.count(cell.series, cell.series.outcome, *detailed)
 
@@ -160,7 +179,10 @@ class Details:
         self.outcome: str | None = None
         self.gpu_ns: int | None = None
 
-    def append(self, duration_ns: int) -> None:
+    def untimed(self) -> None:
+        self.append(None)
+
+    def append(self, duration_ns: int | None) -> None:
         cell = self.cell
         if self.outcome is None or self.outcome == OK:
             detailed = cell.detailed
@@ -170,7 +192,7 @@ class Details:
         else:
             cell.recorder.count(cell.series, self.outcome, duration_ns, self.nbytes, self.gpu_ns)
 
-    def failed(self, duration_ns: int, error: BaseException) -> None:
+    def failed(self, duration_ns: int | None, error: BaseException) -> None:
         recorder = self.cell.recorder
         outcome = recorder.outcome_of(error) if self.outcome is None else self.outcome
         recorder.count(self.cell.series, outcome, duration_ns, self.nbytes, self.gpu_ns)

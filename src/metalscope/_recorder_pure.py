@@ -6,7 +6,7 @@ list; see ``_recorder_cell.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import index
 from time import perf_counter_ns
 from types import TracebackType
@@ -24,7 +24,7 @@ from metalscope._recorder_base import (
 from metalscope._recorder_cell import PENDING, Cell, Details
 from metalscope.operation import OK, MetalError, OperationKind
 
-__all__ = ["UNRECORDED", "Operation", "Recorder"]
+__all__ = ["UNRECORDED", "Operation", "Recorder", "Recording"]
 
 # What a caller who gives no such argument passes; recognised by identity, the cheapest test.
 _NO_BYTES: Final = 0
@@ -127,38 +127,62 @@ class _Unrecorded(Operation):
     ) -> None: ...
 
 
+class UntimedOperation(Operation):
+    """One that is counted without a look at the clock."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is None:
+                self._cell.untimed()
+            else:
+                self._cell.failed(None, exc)
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            self._details().cell.recorder.report(error)
+
+
 UNRECORDED: Final[Operation] = _Unrecorded()
 """An operation that is not counted."""
 
 
-class Recorder(RecorderBase[Cell]):
-    """Counts in cells that all threads append to.
+class Recording:
+    """What has :meth:`operation` and :meth:`record`; :meth:`_record_by` says which recorder counts.
 
-    Where not ``enabled``, ``operation`` and ``record`` count nothing.
+    A manager inherits from it, for a method found on the class is called at less cost than a
+    callable kept in the instance.
     """
 
-    def __init__(self, *, max_series: int, on_error: OnError, enabled: bool = True) -> None:
-        # Cells of operations that were ok and named no device, by kind and name.
-        self._plain: dict[str, dict[str, Cell]] = {kind.value: {} for kind in OperationKind}
-        self._closed: list[Cell] = []
-        super().__init__(max_series=max_series, on_error=on_error)
-        if not enabled:
-            self.operation = _operate_unrecorded  # type: ignore[method-assign]
-            self.record = _record_nothing  # type: ignore[method-assign]
+    _plain: dict[str, dict[str, Cell]]
+    _counting: Recorder
 
     def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
-        """Time one operation in a ``with`` block, or ``async with``."""
-        if device is not _NO_DEVICE:
-            return self._operation(kind, name, nbytes, device)
+        """Time one operation: ``with tel.operation("execute", "matmul", nbytes=4096): ...``.
+
+        Works with ``async with`` too. ``kind`` is one of
+        :class:`~metalscope.operation.OperationKind`; ``nbytes`` the bytes it moves or allocates;
+        ``device`` which device it runs on, where there are several. Nothing is ever raised: bad
+        values are counted as internal errors and logged.
+        """
         operation = Operation()
         try:
             cell = operation._cell = self._plain[kind][name]
+            if device is not _NO_DEVICE:
+                return self._counting.operate(kind, name, nbytes, device)
             if nbytes is not _NO_BYTES:
                 if nbytes.__class__ is not int or not 0 <= nbytes <= MAX_AMOUNT:
-                    return self._operation(kind, name, nbytes, device)
+                    return self._counting.operate(kind, name, nbytes, device)
                 operation._cell = Details(cell, nbytes)
         except Exception:  # noqa: BLE001 - whatever a name's hash or comparison raises
-            return self._operation(kind, name, nbytes, device)
+            return self._counting.operate(kind, name, nbytes, device)
         return operation
 
     def record(
@@ -174,8 +198,10 @@ class Recorder(RecorderBase[Cell]):
     ) -> None:
         """Count an operation timed elsewhere.
 
-        A bad duration is reported and the operation not counted; other bad values are reported
-        and left out.
+        ``duration_ns`` and ``gpu_ns``, the time the device itself was busy, are nanoseconds.
+        ``error`` is a :class:`~metalscope.operation.MetalError`, its value, or an exception.
+        Nothing is ever raised. A bad duration is counted as an internal error and logged, and the
+        operation not counted; other bad values are counted, logged and left out.
         """
         try:
             if duration_ns.__class__ is not int or not 0 <= duration_ns <= MAX_AMOUNT:
@@ -184,35 +210,76 @@ class Recorder(RecorderBase[Cell]):
                 try:
                     cell = self._plain[kind][name]
                 except Exception:  # noqa: BLE001 - as in operation()
-                    cell = self._find(kind, name, device, OK)
+                    cell = self._counting.find(kind, name, device, OK)
                 cell.append(duration_ns)
                 if len(cell) > PENDING:
                     cell.fold()
                 return
-            self.count(
+            recorder = self._counting
+            recorder.count(
                 (kind, name, device),
-                self.outcome_of(error),
+                recorder.outcome_of(error),
                 duration_ns,
-                self._known_amount(nbytes, "nbytes") or 0,
-                None if gpu_ns is None else self._known_amount(gpu_ns, "gpu_ns"),
+                recorder.known_amount(nbytes, "nbytes") or 0,
+                None if gpu_ns is None else recorder.known_amount(gpu_ns, "gpu_ns"),
             )
         except Exception as failure:  # noqa: BLE001 - law: telemetry never breaks the program
-            self.report(failure)
+            self._counting.report(failure)
+
+    def _record_by(self, recorder: Recorder) -> None:
+        self._plain = recorder.plain
+        self._counting = recorder
+        # Where less is to be done, an attribute stands before the method that does it all; a
+        # subclass that has methods of its own keeps them.
+        if type(self).operation is Recording.operation and recorder.operate_otherwise:
+            self.operation = recorder.operate_otherwise  # type: ignore[method-assign]
+        if type(self).record is Recording.record and not recorder.enabled:
+            self.record = _record_nothing  # type: ignore[method-assign]
+
+
+class Recorder(Recording, RecorderBase[Cell]):
+    """Counts in cells that all threads append to.
+
+    Where not ``enabled``, ``operation`` and ``record`` count nothing. ``sample_rate`` is the share
+    of operations, 0 to 1, that ``operation`` times; all are counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_series: int,
+        on_error: OnError,
+        enabled: bool = True,
+        sample_rate: float = 1.0,
+    ) -> None:
+        self.plain: dict[str, dict[str, Cell]] = {kind.value: {} for kind in OperationKind}
+        """Cells of operations that were ok and named no device, by kind and name."""
+        self.enabled = enabled
+        self._sample_rate = sample_rate
+        self.operate_otherwise: Callable[..., Operation] | None = None
+        """What ``operation`` is where it does less than to time every one."""
+        if not enabled:
+            self.operate_otherwise = _operate_unrecorded
+        elif sample_rate < 1.0:
+            self.operate_otherwise = self._operate_sampled
+        self._closed: list[Cell] = []
+        super().__init__(max_series=max_series, on_error=on_error)
+        self._record_by(self)
 
     def count(
         self,
         series: tuple[str, str, str] | Series,
         outcome: str,
-        duration_ns: int,
+        duration_ns: int | None,
         nbytes: int = 0,
         gpu_ns: int | None = None,
     ) -> None:
-        """Count one operation whose cell is not at hand.
+        """Count one operation whose cell is not at hand; one without a duration was not timed.
 
         Raises:
             ValueError: the kind is no OperationKind.
         """
-        cell = self._find(series[0], series[1], series[2], outcome)
+        cell = self.find(series[0], series[1], series[2], outcome)
         detailed = cell.detailed
         detailed.append((duration_ns, nbytes, gpu_ns))
         if len(detailed) > PENDING:
@@ -240,24 +307,49 @@ class Recorder(RecorderBase[Cell]):
             self._closed.clear()
             return super().evict(series)
 
-    def _operation(self, kind: str, name: str, nbytes: int, device: str) -> Operation:
+    def operate(self, kind: str, name: str, nbytes: int = 0, device: str = "") -> Operation:
+        """Make an operation whose cell is not at hand."""
         operation = Operation()
         try:
-            cell = operation._cell = self._find(kind, name, device, OK)
+            cell = operation._cell = self.find(kind, name, device, OK)
             if nbytes is not _NO_BYTES:
-                operation._cell = Details(cell, self._known_amount(nbytes, "nbytes") or 0)
+                operation._cell = Details(cell, self.known_amount(nbytes, "nbytes") or 0)
         except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
             self.report(error)
             return UNRECORDED
         return operation
 
-    def _find(self, kind: str, name: str, device: str, outcome: str) -> Cell:
+    def _operate_sampled(
+        self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
+    ) -> Operation:
+        operation = self.operate(kind, name, nbytes, device)
+        if operation is UNRECORDED:
+            return operation
+        cell = operation._cell
+        if isinstance(cell, Details):
+            cell = cell.cell
+        # Threads that come between do no more than shift which operation is the timed one.
+        cell.phase = phase = cell.phase + self._sample_rate
+        if phase >= 1.0:
+            cell.phase = phase - 1.0
+            return operation
+        untimed = UntimedOperation()
+        untimed._cell = operation._cell
+        return untimed
+
+    def find(self, kind: str, name: str, device: str, outcome: str) -> Cell:
+        """Find or make the cell of a series.
+
+        Raises:
+            ValueError: the kind is no OperationKind.
+        """
         try:
             return self._cells[kind, name, device, outcome]  # type: ignore[index]
         except Exception:  # noqa: BLE001 - a name that cannot be hashed can still be shown
             return self._admit(kind, name, device, outcome)
 
-    def _known_amount(self, value: int, what: str) -> int | None:
+    def known_amount(self, value: int, what: str) -> int | None:
+        """The value as a whole number; ``None`` and a report where it is none that can be added."""
         try:
             return _amount(value, what)
         except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
@@ -266,14 +358,16 @@ class Recorder(RecorderBase[Cell]):
 
     def _new_cell(self, series: Series) -> Cell:
         cell = Cell(self, series)
+        # So that the first one is timed, unless none is.
+        cell.phase = 1.0 - self._sample_rate if self._sample_rate else 0.0
         if series.outcome == OK and not series.device:
-            self._plain[series.kind][series.name] = cell
+            self.plain[series.kind][series.name] = cell
         return cell
 
     def _drop(self, cell: Cell) -> None:
         series = cell.series
-        if self._plain[series.kind].get(series.name) is cell:
-            del self._plain[series.kind][series.name]
+        if self.plain[series.kind].get(series.name) is cell:
+            del self.plain[series.kind][series.name]
         super()._drop(cell)
         self._closed.append(cell)
 

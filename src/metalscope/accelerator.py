@@ -176,6 +176,7 @@ class MetalAccelerator:
                     self._buffers.add(buffer)
                     self._pool.add(nbytes)
             operation.add_bytes(nbytes)
+        self.telemetry.counters.allocated(nbytes)
         return buffer
 
     def free(self, buffer: Buffer) -> None:

@@ -26,6 +26,7 @@ class Totals:
     monotonic: float
     timestamp: datetime
     operations: int
+    timed: int
     duration_ns: int
     errors: dict[MetalError, int]
 
@@ -38,6 +39,7 @@ class Totals:
             monotonic=monotonic(),
             timestamp=timestamp,
             operations=retired_operations + sum(one.executions for one in operations),
+            timed=sum(one.durations.count for one in operations),
             duration_ns=sum(one.durations.sum_ns for one in operations),
             errors=errors_of(operations),
         )
@@ -61,7 +63,8 @@ class ActivityWindow:
             operations = max(0, now.operations - last.operations)
             errors = max(0, sum(now.errors.values()) - sum(last.errors.values()))
             busy_ms = max(0, now.duration_ns - last.duration_ns) / NS_PER_MS
-            mean = busy_ms / operations if operations else None
+            timed = max(0, now.timed - last.timed)
+            mean = busy_ms / timed if timed else None
             self._points.append(
                 ActivityPoint(now.timestamp, operations / seconds, errors / seconds, mean)
             )

@@ -9,10 +9,12 @@ from typing import Any, Final, Literal
 
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import MetalError, OperationKind, PerformanceCategory
+from metalscope.performance_score import PerformanceScore, ScoreThresholds, score_of
 from metalscope.snapshot import (
     ActivityPoint,
     MetalTelemetrySnapshot,
     OperationMetrics,
+    PerformanceCounters,
     ResourceKind,
     ResourceMetrics,
 )
@@ -83,6 +85,7 @@ class PerformanceAnalysis:
     categories: dict[PerformanceCategory, int]
     busiest: tuple[OperationSummary, ...]
     slowest: tuple[OperationSummary, ...]
+    score: PerformanceScore
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -95,6 +98,7 @@ class PerformanceAnalysis:
             "categories": {c.value: n for c, n in self.categories.items()},
             "busiest": [one.to_dict() for one in self.busiest],
             "slowest": [one.to_dict() for one in self.slowest],
+            "score": self.score.to_dict(),
         }
 
 
@@ -157,8 +161,11 @@ class Trend:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def analyse_performance(snapshot: MetalTelemetrySnapshot) -> PerformanceAnalysis:
-    """Throughput, latency and where the time goes."""
+def analyse_performance(
+    snapshot: MetalTelemetrySnapshot, thresholds: ReportThresholds | None = None
+) -> PerformanceAnalysis:
+    """Throughput, latency, where the time goes, and how well all that is."""
+    thresholds = thresholds or ReportThresholds()
     merged = DurationHistogram()
     for operation in snapshot.operations:
         merged = merged + operation.durations
@@ -173,6 +180,11 @@ def analyse_performance(snapshot: MetalTelemetrySnapshot) -> PerformanceAnalysis
         categories=merged.categories(),
         busiest=tuple(sorted(summaries, key=lambda one: one.total_ms, reverse=True)[:TOP]),
         slowest=tuple(sorted(summaries, key=lambda one: one.p95_ms or 0.0, reverse=True)[:TOP]),
+        score=score_of(
+            snapshot,
+            _latencies(snapshot.recent.points),
+            ScoreThresholds(thresholds.error_rate, thresholds.memory_percent),
+        ),
     )
 
 
@@ -198,7 +210,7 @@ def analyse_trends(points: Sequence[ActivityPoint]) -> tuple[Trend, ...]:
     return (
         _trend("throughput", "operations/s", [point.operations_per_second for point in points]),
         _trend("failures", "errors/s", [point.errors_per_second for point in points]),
-        _trend("mean latency", "ms", [p.mean_ms for p in points if p.mean_ms is not None]),
+        _latency(points),
     )
 
 
@@ -213,6 +225,7 @@ def recommend(
         *_about_errors(errors, thresholds),
         *_about_slowness(performance, thresholds),
         *_about_resources(snapshot.resources, thresholds),
+        *_about_exhaustion(snapshot.counters),
         *_about_telemetry(snapshot),
     )
 
@@ -272,6 +285,15 @@ def _about_resources(
             )
 
 
+def _about_exhaustion(counters: PerformanceCounters | None) -> Iterable[str]:
+    for one in counters.readings if counters is not None else ():
+        if one.near_exhaustion_samples:
+            yield (
+                f"{one.kind.replace('_', ' ')} {one.name} was near exhaustion in "
+                f"{one.near_exhaustion_samples} of {one.samples} samples."
+            )
+
+
 def _about_telemetry(snapshot: MetalTelemetrySnapshot) -> Iterable[str]:
     internals = snapshot.internals
     if internals.overflowed:
@@ -299,6 +321,17 @@ def _summary(operation: OperationMetrics, all_ns: int) -> OperationSummary:
         p99_ms=durations.quantile_ms(0.99),
         max_ms=durations.max_ms,
     )
+
+
+def _latency(points: Sequence[ActivityPoint]) -> Trend:
+    return _trend("mean latency", "ms", [p.mean_ms for p in points if p.mean_ms is not None])
+
+
+def _latencies(points: Sequence[ActivityPoint]) -> tuple[float, float] | None:
+    trend = _latency(points)
+    if trend.earlier is None or trend.later is None:
+        return None
+    return trend.earlier, trend.later
 
 
 def _trend(what: str, unit: str, values: Sequence[float]) -> Trend:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from metalscope.activity import ActivityWindow, Totals
 from metalscope.consumers import Consumer, Consumers
+from metalscope.counters import MetalPerformanceCounters
 from metalscope.custom import CustomMetrics, EventLog, MetricKind
 from metalscope.errors import MetalscopeWarning
 from metalscope.fork import reset_in_child, restart_in_child
 from metalscope.health.rules import HealthThresholds, assess
 from metalscope.internal import InternalErrors
-from metalscope.operation import MetalError
-from metalscope.recorder import Operation, Recorder
+from metalscope.recorder import Recorder, Recording
 from metalscope.sensors.board import SensorBoard
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
@@ -43,7 +43,7 @@ __all__ = ["Consumer", "MetalTelemetryManager"]
 EVENTS_IN_SNAPSHOT: Final = 100
 
 
-class MetalTelemetryManager:
+class MetalTelemetryManager(Recording):
     """Records operations, reads sensors each tick, and gives the snapshot to its consumers.
 
     Recording works from the moment it is made; :meth:`start` begins the tick. A manager is its own
@@ -57,7 +57,7 @@ class MetalTelemetryManager:
         if options is None:
             from metalscope.options import MetalTelemetryOptions  # noqa: PLC0415 - loads pydantic
 
-            options = MetalTelemetryOptions()
+            options = MetalTelemetryOptions.defaults()
         self.options = options
         self._errors = InternalErrors()
         self.internal_error = self._errors.report
@@ -65,13 +65,9 @@ class MetalTelemetryManager:
             max_series=options.max_operation_names,
             on_error=self._errors.report,
             enabled=options.enabled,
+            sample_rate=options.sample_rate,
         )
-        # The recorder's own methods, so that no frame of ours stands between it and the caller;
-        # a subclass that has methods of its own keeps them.
-        if type(self).operation is MetalTelemetryManager.operation:
-            self.operation = self._recorder.operation  # type: ignore[method-assign]
-        if type(self).record is MetalTelemetryManager.record:
-            self.record = self._recorder.record  # type: ignore[method-assign]
+        self._record_by(self._recorder)
         self._custom = CustomMetrics(max_series=options.max_custom_series)
         self._events = EventLog(
             max_events=options.max_events, retention=options.metrics_retention_period
@@ -100,45 +96,13 @@ class MetalTelemetryManager:
         self._series = SeriesBook()
         self._activity = ActivityWindow(self.options.history_window.total_seconds())
         self._started_at = datetime.now(UTC)
+        self.counters = MetalPerformanceCounters(
+            self.options,
+            collect=lambda: self._collect(datetime.now(UTC)),
+            read_sensors=self._sensors.read,
+        )
 
     # -- recording ---------------------------------------------------------------------------
-
-    def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
-        """Time one operation: ``with tel.operation("execute", "matmul", nbytes=4096): ...``.
-
-        Works with ``async with`` too. ``kind`` is one of
-        :class:`~metalscope.operation.OperationKind`; ``nbytes`` the bytes it moves or allocates;
-        ``device`` which device it runs on, where there are several. Nothing is ever raised: bad
-        arguments are counted as internal errors and logged.
-        """
-        return self._recorder.operation(kind, name, nbytes=nbytes, device=device)
-
-    def record(
-        self,
-        kind: str,
-        name: str,
-        *,
-        duration_ns: int,
-        nbytes: int = 0,
-        error: MetalError | str | BaseException | None = None,
-        device: str = "",
-        gpu_ns: int | None = None,
-    ) -> None:
-        """Count an operation timed elsewhere.
-
-        ``duration_ns`` and ``gpu_ns``, the time the device itself was busy, are nanoseconds.
-        ``error`` is a :class:`~metalscope.operation.MetalError`, its value, or an exception.
-        Nothing is ever raised: bad arguments are counted as internal errors and logged.
-        """
-        self._recorder.record(
-            kind,
-            name,
-            duration_ns=duration_ns,
-            nbytes=nbytes,
-            error=error,
-            device=device,
-            gpu_ns=gpu_ns,
-        )
 
     def timed(
         self, kind: str, name: str | None = None, *, device: str = ""
@@ -262,7 +226,7 @@ class MetalTelemetryManager:
         self._sensors.remove(sensor)
 
     def add_device(self, device: DeviceInfo) -> None:
-        """Name a device in the snapshot; one of the same name and backend is replaced."""
+        """Name a device in the snapshot, or complete what is known of it."""
         self._sensors.add_device(device)
 
     def subscribe(self, consumer: Consumer) -> Callable[[], None]:
@@ -305,12 +269,14 @@ class MetalTelemetryManager:
             ),
             retired_operations=retired.operations,
             retired_errors=retired.errors,
+            counters=self.counters.read(),
         )
 
     def generate_report(self) -> MetalProductionReport:
         """Collect now and analyse: performance, errors, resources, trends, recommendations."""
         from metalscope.report import MetalProductionReport  # noqa: PLC0415 - when asked for
 
+        self._guarded("counters", self.counters.ask)
         return MetalProductionReport.of(self.get_snapshot(), self.report_thresholds)
 
     @property
@@ -359,10 +325,12 @@ class MetalTelemetryManager:
             if monotonic() >= cleanup_due:
                 cleanup_due = monotonic() + cleanup
                 self._guarded("cleanup", self._clean_up)
+        self._guarded("counters", self.counters.finish)
         self._tick()
 
     def _tick(self) -> None:
         self._guarded("tick", self._observe)
+        self._guarded("counters", self.counters.tick)
         self._guarded("tick", self.export_now)
 
     def _guarded(self, room: str, work: Callable[[], object]) -> None:

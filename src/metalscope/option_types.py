@@ -14,6 +14,7 @@ from metalscope.durations import format_duration, parse_duration
 
 __all__ = [
     "Count",
+    "CountOrZero",
     "Duration",
     "DurationOrZero",
     "Endpoint",
@@ -112,6 +113,7 @@ Percent = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100)]
 Rate = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 Milliseconds = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=1_000_000)]
+CountOrZero = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1_000_000)]
 Port = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65_535)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 SecretHeaders = Annotated[dict[str, SecretStr], AfterValidator(_headers)]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,7 @@ from pydantic import (
 from metalscope.durations import format_duration
 from metalscope.option_types import (
     Count,
+    CountOrZero,
     Duration,
     DurationOrZero,
     Endpoint,
@@ -40,6 +41,7 @@ from metalscope.option_types import (
     is_loopback,
     shown_endpoint,
 )
+from metalscope.plugins import entry_points_of
 from metalscope.spelling import nearest, plain
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "MetalTelemetryOptions",
     "PerformanceCountersOptions",
     "ServerOptions",
+    "TorchOptions",
     "is_loopback",
     "shown_endpoint",
 ]
@@ -70,9 +73,16 @@ class _Options(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
+        # A validator takes memory and time to build; a program that sets nothing needs none.
+        defer_build=True,
         # Pydantic's own error text quotes the input, which may be a secret.
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def defaults(cls) -> Self:
+        """All options as they are where nothing is set; no validator is built for them."""
+        return cls.model_construct()  # type: ignore[return-value] # pydantic's plugin loses Self
 
     if not TYPE_CHECKING:  # type checkers keep the signature that the fields make
 
@@ -90,19 +100,24 @@ class _Options(BaseModel):
 
 
 class PerformanceCountersOptions(_Options):
-    """What the performance counters keep of the system's own readings."""
+    """When the performance counters take a sample, and what they call slow."""
 
     enable_continuous_sampling: bool = Field(
-        True, description="Sample the sensors all the time, not only when asked."
+        True,
+        description="Take a sample each `sampling_interval`, not only when a report is asked for.",
     )
     sampling_interval: Duration = Field(
-        timedelta(seconds=10), description="Time between two samples of the sensors."
+        timedelta(seconds=10),
+        description="Time between two samples of readings and rates; at least a tick.",
     )
     slow_allocation_threshold_ms: Milliseconds = Field(
-        50.0, description="An allocation that takes longer, in ms, counts as slow."
+        50.0,
+        description="An allocation that takes longer, in ms, counts as slow; "
+        "[to which precision](counters.md#slow).",
     )
     slow_kernel_threshold_ms: Milliseconds = Field(
-        100.0, description="A kernel that takes longer, in ms, counts as slow."
+        100.0,
+        description="A kernel that takes longer, in ms, counts as slow; to the same precision.",
     )
 
 
@@ -176,9 +191,7 @@ def _exporter_type(value: object) -> object:
     for known in ExporterType:
         if plain(value) == plain(known):
             return known
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 2 MB, for foreign names alone
-
-    registered = {entry.name for entry in entry_points(group=EXPORTER_ENTRY_POINTS)}
+    registered = entry_points_of(EXPORTER_ENTRY_POINTS)
     if value in registered:
         return value
     names = [*ExporterType, *sorted(registered)]
@@ -323,10 +336,30 @@ class ServerOptions(_Options):
         return host
 
 
+class TorchOptions(_Options):
+    """What is recorded of PyTorch beyond forwards, backwards, steps, compilations and reads."""
+
+    operations_every: CountOrZero = Field(
+        0,
+        description="Record the single operations (`aten::mm`) within the first and then every "
+        "so-manyth forward, backward and step of each name; 1 records all, 0 none.",
+    )
+    device_time_every: CountOrZero = Field(
+        100,
+        description="Measure how long the Metal device takes for the first and then every "
+        "so-manyth call of each name; 1 measures all, 0 none.",
+    )
+
+
 class MetalTelemetryOptions(_Options):
     """All options of telemetry. The defaults are fit for production."""
 
     enabled: bool = Field(True, description="Whether anything is recorded at all.")
+    sample_rate: Rate = Field(
+        1.0,
+        description="Share of the operations of each series that `tel.operation` times, 0 to 1. "
+        "All are counted, with their bytes and errors; what is not timed has no duration.",
+    )
     tick_interval: Duration = Field(
         timedelta(seconds=1),
         description="Time between two collections of the counts, after which every consumer is "
@@ -378,15 +411,20 @@ class MetalTelemetryOptions(_Options):
         "[several processes](processes.md).",
     )
     performance_counters: PerformanceCountersOptions = Field(
-        PerformanceCountersOptions(), description="Statistics over the sensors."
+        PerformanceCountersOptions.defaults(), description="Statistics over the sensors."
     )
     health_monitor: HealthMonitorOptions = Field(
-        HealthMonitorOptions(), description="Health checks and anomalies."
+        HealthMonitorOptions.defaults(), description="Health checks and anomalies."
     )
-    logging: LoggingOptions = Field(LoggingOptions(), description="The production log.")
-    export: ExportOptions = Field(ExportOptions(), description="Sending metrics to other systems.")
-    alerts: AlertsOptions = Field(AlertsOptions(), description="Alerts and who is told.")
-    server: ServerOptions = Field(ServerOptions(), description="The HTTP server.")
+    logging: LoggingOptions = Field(LoggingOptions.defaults(), description="The production log.")
+    export: ExportOptions = Field(
+        ExportOptions.defaults(), description="Sending metrics to other systems."
+    )
+    alerts: AlertsOptions = Field(AlertsOptions.defaults(), description="Alerts and who is told.")
+    server: ServerOptions = Field(ServerOptions.defaults(), description="The HTTP server.")
+    torch: TorchOptions = Field(
+        TorchOptions.defaults(), description="How closely PyTorch is recorded."
+    )
 
     @field_validator("tick_interval")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Literal
 
@@ -26,6 +26,8 @@ class ResourceKind(StrEnum):
 
     MEMORY = "memory"
     """Device memory, or unified memory held for the device; bytes."""
+    GPU_MEMORY = "gpu_memory"
+    """Unified memory the GPU's driver holds, for all processes of the machine together; bytes."""
     HOST_MEMORY = "host_memory"
     """Memory of the host or of the process as a whole; bytes."""
     GPU_UTILIZATION = "gpu_utilization"
@@ -58,17 +60,10 @@ class ResourceKind(StrEnum):
         """The unit of every reading of this kind."""
         return _UNITS[self]
 
-    @property
-    def is_of_the_host(self) -> bool:
-        """Whether every process that reads it reads the same figure.
-
-        Memory is not: a process may speak of its own.
-        """
-        return self not in (ResourceKind.MEMORY, ResourceKind.HOST_MEMORY)
-
 
 _UNITS: Final[dict[ResourceKind, ReadingUnit]] = {
     ResourceKind.MEMORY: "bytes",
+    ResourceKind.GPU_MEMORY: "bytes",
     ResourceKind.HOST_MEMORY: "bytes",
     ResourceKind.GPU_UTILIZATION: "percent",
     ResourceKind.CPU_UTILIZATION: "percent",
@@ -125,6 +120,14 @@ class ResourceMetrics:
         return self.kind.unit
 
     @property
+    def is_of_the_host(self) -> bool:
+        """Whether every process of this host that reads it reads the same figure."""
+        if self.kind is ResourceKind.HOST_MEMORY:
+            # The host's memory has a size; a process's share of it has none.
+            return self.limit is not None
+        return self.kind is not ResourceKind.MEMORY
+
+    @property
     def utilization_percent(self) -> float | None:
         """``current`` as a share of ``limit``, or the reading itself where it is a percentage."""
         if self.unit == "percent":
@@ -158,6 +161,14 @@ class DeviceInfo:
     unified_memory: bool | None = None
     properties: tuple[tuple[str, str], ...] = ()
 
+    def completed_by(self, other: DeviceInfo) -> DeviceInfo:
+        """The same device with what ``other`` knows of it besides."""
+        absent = {
+            name: getattr(other, name) for name in _DEVICE_FACTS if getattr(self, name) is None
+        }
+        properties = dict(other.properties) | dict(self.properties)
+        return replace(self, **absent, properties=tuple(sorted(properties.items())))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
         return {
@@ -170,3 +181,12 @@ class DeviceInfo:
             "unified_memory": self.unified_memory,
             "properties": dict(self.properties),
         }
+
+
+_DEVICE_FACTS: Final = (
+    "memory_bytes",
+    "recommended_working_set_bytes",
+    "max_buffer_bytes",
+    "max_threads_per_threadgroup",
+    "unified_memory",
+)

@@ -20,26 +20,27 @@ __all__ = [
     "ErrorLike",
     "Operation",
     "Recorder",
+    "Recording",
     "Series",
     "Totals",
 ]
 
 if TYPE_CHECKING:
     # The compiled names have the same signatures; these have the documentation.
-    from metalscope._recorder_pure import UNRECORDED, Operation, Recorder
+    from metalscope._recorder_pure import UNRECORDED, Operation, Recorder, Recording
 
     _implementation: Literal["compiled", "pure"]
 elif os.environ.get("METALSCOPE_PURE_PYTHON", "0") not in {"", "0"}:
-    from metalscope._recorder_pure import UNRECORDED, Operation, Recorder
+    from metalscope._recorder_pure import UNRECORDED, Operation, Recorder, Recording
 
     _implementation = "pure"
 else:
     try:
-        from metalscope._recorder_compiled import UNRECORDED, Operation, Recorder
+        from metalscope._recorder_compiled import UNRECORDED, Operation, Recorder, Recording
 
         _implementation = "compiled"
     except ImportError:
-        from metalscope._recorder_pure import UNRECORDED, Operation, Recorder
+        from metalscope._recorder_pure import UNRECORDED, Operation, Recorder, Recording
 
         _implementation = "pure"
 

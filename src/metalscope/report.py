@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from metalscope.amounts import ABSENT, amount, number
 from metalscope.analysis import (
     ErrorAnalysis,
     OperationSummary,
@@ -18,11 +19,16 @@ from metalscope.analysis import (
     analyse_trends,
     recommend,
 )
+from metalscope.performance_score import PerformanceScore
+from metalscope.report_counters import (
+    COUNTERS_HEAD,
+    DEVICES_HEAD,
+    counter_rows,
+    device_rows,
+)
 from metalscope.snapshot import MetalTelemetrySnapshot, ResourceMetrics
 
 __all__ = ["MetalProductionReport", "ReportThresholds"]
-
-ABSENT = "—"
 
 
 @dataclass(frozen=True)
@@ -40,16 +46,15 @@ class MetalProductionReport:
         cls, snapshot: MetalTelemetrySnapshot, thresholds: ReportThresholds | None = None
     ) -> Self:
         """Analyse a snapshot."""
-        performance = analyse_performance(snapshot)
+        thresholds = thresholds or ReportThresholds()
+        performance = analyse_performance(snapshot, thresholds)
         errors = analyse_errors(snapshot)
         return cls(
             snapshot=snapshot,
             performance=performance,
             errors=errors,
             trends=analyse_trends(snapshot.recent.points),
-            recommendations=recommend(
-                snapshot, performance, errors, thresholds or ReportThresholds()
-            ),
+            recommendations=recommend(snapshot, performance, errors, thresholds),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,6 +92,11 @@ class MetalProductionReport:
         yield "Where the time goes", _operations_table(self.performance.busiest)
         yield "Errors", self._errors_table()
         yield "Resources", _resources_table(self.snapshot.resources)
+        counters, system = self.snapshot.counters, self.snapshot.system
+        if counters is not None:
+            yield "Performance counters", _Body(COUNTERS_HEAD, counter_rows(counters))
+        if system is not None and system.devices:
+            yield "Devices", _Body(DEVICES_HEAD, device_rows(system.devices))
         yield "Trends", _trends_table(self.trends)
         yield (
             "Health",
@@ -115,13 +125,14 @@ class MetalProductionReport:
             yield "host", f"{system.host}, {system.os} {system.os_version}, {system.architecture}"
             yield "devices", ", ".join(f"{d.name} ({d.backend})" for d in system.devices) or ABSENT
         yield "health", snapshot.health_status.value
+        yield "performance", _score(performance.score)
         yield "operations", f"{snapshot.total_operations} ({categories})"
         yield "errors", f"{snapshot.total_errors} ({snapshot.error_rate:.2%})"
         yield (
             "throughput",
             (
-                f"{_number(performance.operations_per_second)} operations/s, lately "
-                f"{_number(performance.recent_operations_per_second)}"
+                f"{number(performance.operations_per_second)} operations/s, lately "
+                f"{number(performance.recent_operations_per_second)}"
             ),
         )
         yield (
@@ -198,9 +209,9 @@ def _resources_table(resources: Sequence[ResourceMetrics]) -> _Body:
                 one.name,
                 one.kind.value.replace("_", " "),
                 one.device or ABSENT,
-                _amount(one.current, one.unit),
-                _amount(one.peak, one.unit),
-                _amount(one.limit, one.unit),
+                amount(one.current, one.unit),
+                amount(one.peak, one.unit),
+                amount(one.limit, one.unit),
                 ABSENT if one.utilization_percent is None else f"{one.utilization_percent:.1f} %",
             )
             for one in resources
@@ -212,7 +223,7 @@ def _trends_table(trends: Sequence[Trend]) -> _Body:
     return _Body(
         ("what", "trend", "earlier", "later", "unit"),
         tuple(
-            (one.what, one.direction, _number(one.earlier), _number(one.later), one.unit)
+            (one.what, one.direction, number(one.earlier), number(one.later), one.unit)
             for one in trends
         ),
     )
@@ -260,18 +271,9 @@ def _ms(value: float | None) -> str:
     return f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
 
 
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:,.2f}"
-
-
-def _amount(value: float | None, unit: str) -> str:
-    if value is None:
+def _score(score: PerformanceScore) -> str:
+    if score.overall is None:
         return ABSENT
-    if unit == "percent":
-        return f"{value:.1f} %"
-    amount = float(value)
-    for prefix in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {prefix}" if prefix == "B" else f"{amount:.1f} {prefix}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
+    parts = ", ".join(f"{p.name} {p.score:.0f}" for p in score.parts if p.score is not None)
+    unknown = ", ".join(part.name for part in score.parts if part.score is None)
+    return f"{score.overall:.0f} of 100 ({parts}{f'; unknown: {unknown}' if unknown else ''})"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from metalscope.operation import OK, OperationKind
@@ -17,10 +17,11 @@ Group = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """Operations and errors of series that are no longer kept."""
+    """Operations and errors of series that are no longer kept; ``totals`` by kind and outcome."""
 
     operations: int = 0
     errors: int = 0
+    totals: Mapping[tuple[str, str], Totals] = field(default_factory=dict)
 
 
 class SeriesBook:
@@ -31,6 +32,8 @@ class SeriesBook:
 
     def __init__(self) -> None:
         self._totals: dict[Series, Totals] = {}
+        self._groups: dict[Series, Group] = {}
+        self._members: dict[Group, list[Series]] = {}
         self._operations: dict[Group, OperationMetrics] = {}
         self._retired = Retired()
 
@@ -38,23 +41,28 @@ class SeriesBook:
         self, totals: Mapping[Series, Totals], now: datetime
     ) -> tuple[tuple[OperationMetrics, ...], Retired]:
         """Take new counts; return all operations, by kind, name and device, and what is retired."""
+        known, self._totals = self._totals, dict(totals)
         # The recorder hands out the same object for what did not change.
-        known = self._totals.get
-        changed: dict[Group, dict[Series, Totals]] = {
-            series[:3]: {} for series, total in totals.items() if total is not known(series)
-        }
-        for series, total in totals.items():
-            members = changed.get(series[:3])
-            if members is not None:
-                members[series] = total
-        for group, members in changed.items():
+        moved = [series for series, total in totals.items() if total is not known.get(series)]
+        if totals.keys() != known.keys():
+            self._arrange(totals)
+        for group in {self._groups[series] for series in moved}:
+            members = [(series, totals[series]) for series in self._members[group]]
             self._operations[group] = _operation(group, members, now)
-        self._totals = dict(totals)
-        present = {series[:3] for series in totals}
-        if present != self._operations.keys():
-            self._operations = {g: o for g, o in self._operations.items() if g in present}
-        ordered = tuple(self._operations[group] for group in sorted(self._operations))
-        return ordered, self._retired
+        return tuple(self._operations.values()), self._retired
+
+    def _arrange(self, present: Iterable[Series]) -> None:
+        """Put the series that are present in groups, and the groups in order."""
+        self._groups = {series: series[:3] for series in present}
+        self._members = {}
+        for series in sorted(self._groups):
+            self._members.setdefault(self._groups[series], []).append(series)
+        self._operations = {
+            group: self._operations.get(
+                group, OperationMetrics(OperationKind(group[0]), *group[1:], ())
+            )
+            for group in self._members
+        }
 
     def idle_since(self, moment: datetime) -> list[Series]:
         """Series of operations that have not moved since ``moment``."""
@@ -67,29 +75,42 @@ class SeriesBook:
 
     def retire(self, gone: Mapping[Series, Totals]) -> None:
         """Keep the counts of evicted series in the running totals."""
-        counts = {series: total.durations.count for series, total in gone.items()}
+        counts = {series: total.operations for series, total in gone.items()}
+        totals = dict(self._retired.totals)
+        for series, total in gone.items():
+            key = (series.kind, series.outcome)
+            totals[key] = _added(totals.get(key, Totals()), total)
         self._retired = Retired(
             self._retired.operations + sum(counts.values()),
             self._retired.errors
             + sum(count for series, count in counts.items() if series.outcome != OK),
+            totals,
         )
 
 
-def _operation(group: Group, members: Mapping[Series, Totals], now: datetime) -> OperationMetrics:
-    kind, name, device = group
-    return OperationMetrics(
-        kind=OperationKind(kind),
-        name=name,
-        device=device,
-        outcomes=tuple(
-            OutcomeMetrics(
-                outcome=str(series.outcome),
-                durations=total.durations,
-                nbytes=total.nbytes,
-                gpu_ns=total.gpu_ns,
-                gpu_count=total.gpu_count,
-            )
-            for series, total in sorted(members.items())
-        ),
-        last_updated=now,
+def _added(one: Totals, other: Totals) -> Totals:
+    return Totals(
+        one.durations + other.durations,
+        one.nbytes + other.nbytes,
+        one.gpu_ns + other.gpu_ns,
+        one.gpu_count + other.gpu_count,
+        one.untimed + other.untimed,
     )
+
+
+def _operation(
+    group: Group, members: Iterable[tuple[Series, Totals]], now: datetime
+) -> OperationMetrics:
+    kind, name, device = group
+    outcomes = tuple(
+        OutcomeMetrics(
+            str(series.outcome),
+            total.durations,
+            total.nbytes,
+            total.gpu_ns,
+            total.gpu_count,
+            total.untimed,
+        )
+        for series, total in members
+    )
+    return OperationMetrics(OperationKind(kind), name, device, outcomes, now)

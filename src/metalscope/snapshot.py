@@ -16,7 +16,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
+from metalscope.counter_statistics import PerformanceCounters
 from metalscope.histogram import DurationHistogram
+from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
 from metalscope.operation import (
     NS_PER_MS,
     OK,
@@ -46,6 +48,7 @@ __all__ = [
     "MetalTelemetrySnapshot",
     "OperationMetrics",
     "OutcomeMetrics",
+    "PerformanceCounters",
     "RecentActivity",
     "ResourceKind",
     "ResourceMetrics",
@@ -76,7 +79,7 @@ class OutcomeMetrics:
 
     ``outcome`` is ``"ok"`` or a :class:`MetalError`. ``nbytes`` is the bytes they moved or
     allocated. ``gpu_ns`` is device time in ns, summed over the ``gpu_count`` operations for which
-    the device itself gave one.
+    the device itself gave one. ``untimed`` is how many sampling left out of ``durations``.
     """
 
     outcome: str
@@ -84,11 +87,23 @@ class OutcomeMetrics:
     nbytes: int = 0
     gpu_ns: int = 0
     gpu_count: int = 0
+    untimed: int = 0
 
     @property
     def count(self) -> int:
         """How many operations ended this way."""
-        return self.durations.count
+        return self.durations.count + self.untimed
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data with nothing left out; the cells are those of ``duration_edges``."""
+        return {
+            "outcome": str(self.outcome),
+            "durations": histogram_to_dict(self.durations),
+            "nbytes": self.nbytes,
+            "gpu_ns": self.gpu_ns,
+            "gpu_count": self.gpu_count,
+            "untimed": self.untimed,
+        }
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ class OperationMetrics:
 
     @cached_property
     def durations(self) -> DurationHistogram:
-        """Durations of all operations whatever their outcome."""
+        """Durations of all that were timed, whatever their outcome."""
         merged = DurationHistogram()
         for outcome in self.outcomes:
             merged = merged + outcome.durations
@@ -112,7 +127,7 @@ class OperationMetrics:
     @property
     def executions(self) -> int:
         """How many operations there were."""
-        return self.durations.count
+        return sum(o.count for o in self.outcomes)
 
     @property
     def successes(self) -> int:
@@ -147,7 +162,7 @@ class OperationMetrics:
 
     @property
     def categories(self) -> dict[PerformanceCategory, int]:
-        """Exact counts of fast, normal, slow and very slow operations."""
+        """Exact counts of fast, normal, slow and very slow among those that were timed."""
         return self.durations.categories()
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,6 +191,7 @@ class OperationMetrics:
                 "cumulative": [[bound, count] for bound, count in durations.classic()],
                 "count": durations.count,
             },
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
             "last_updated": _iso(self.last_updated),
         }
 
@@ -269,6 +285,11 @@ class ActivityPoint(NamedTuple):
     errors_per_second: float
     mean_ms: float | None
 
+    def to_list(self) -> list[float | None]:
+        """JSON-able data: seconds since the epoch, operations/s, errors/s, mean ms."""
+        seconds = round(self.timestamp.timestamp(), 6)
+        return [seconds, self.operations_per_second, self.errors_per_second, self.mean_ms]
+
 
 @dataclass(frozen=True, slots=True)
 class RecentActivity:
@@ -297,12 +318,16 @@ class RecentActivity:
             "errors": {error.value: count for error, count in self.errors.items()},
             "operations_per_second": self.operations_per_second,
             "error_rate": self.error_rate,
+            "points": [point.to_list() for point in self.points],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """The host and the process. Absent facts are ``None``."""
+    """The host and the process. Absent facts are ``None``.
+
+    ``resource`` is the same by the names of OpenTelemetry's resource conventions, for exporters.
+    """
 
     host: str
     pid: int
@@ -315,6 +340,7 @@ class SystemInfo:
     memory_total_bytes: int | None = None
     memory_available_bytes: int | None = None
     devices: tuple[DeviceInfo, ...] = ()
+    resource: tuple[tuple[str, str | int], ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -330,6 +356,8 @@ class SystemInfo:
             "memory_total_bytes": self.memory_total_bytes,
             "memory_available_bytes": self.memory_available_bytes,
             "devices": [device.to_dict() for device in self.devices],
+            # The id is not for an untrusted network (machine-id(5)); this data is served on one.
+            "resource": {key: value for key, value in self.resource if key != "host.id"},
         }
 
 
@@ -371,6 +399,7 @@ class MetalTelemetrySnapshot:
     internals: InternalMetrics = field(default_factory=InternalMetrics)
     retired_operations: int = 0
     retired_errors: int = 0
+    counters: PerformanceCounters | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -412,13 +441,17 @@ class MetalTelemetrySnapshot:
             "uptime_seconds": self.uptime_seconds,
             "total_operations": self.total_operations,
             "total_errors": self.total_errors,
+            "retired_operations": self.retired_operations,
+            "retired_errors": self.retired_errors,
             "error_rate": self.error_rate,
             "errors": {error.value: count for error, count in self.errors.items()},
             "health_status": self.health_status.value,
             "health": self.health.to_dict(),
             "recent": self.recent.to_dict(),
+            "duration_edges": DURATION_EDGES,
             "operations": [operation.to_dict() for operation in self.operations],
             "resources": [resource.to_dict() for resource in self.resources],
+            "counters": self.counters.to_dict() if self.counters else None,
             "custom": [metric.to_dict() for metric in self.custom],
             "events": [event.to_dict() for event in self.events],
             "system": self.system.to_dict() if self.system else None,
@@ -443,4 +476,4 @@ def _iso(moment: datetime | None) -> str | None:
     """RFC 3339 in UTC with a Z, which every JSON reader's date parser takes."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

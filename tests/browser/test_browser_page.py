@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from metalscope.manager import MetalTelemetryManager
 from metalscope.server import RunningServer, start_server
+from metalscope.snapshot import ResourceKind, ResourceMetrics, ThermalState
 
 pytestmark = pytest.mark.browser
 
@@ -66,6 +67,49 @@ def test_numbers_move_while_operations_run(
     expect(page.locator("table.operations tbody td").nth(3)).to_have_text(f"{exact:,}")
     assert watched.complaints == []
     assert watched.hosts() == {f"127.0.0.1:{server.port}"}
+
+
+class AppleSensor:
+    """Says what the sensors of a Mac would."""
+
+    name = "apple"
+
+    def read(self):
+        yield ResourceMetrics(ResourceKind.GPU_UTILIZATION, "active", "Apple M1", 42.0)
+        yield ResourceMetrics(ResourceKind.FREQUENCY, "gpu", "Apple M1", 1.2e9, limit=1.278e9)
+        yield ResourceMetrics(ResourceKind.POWER, "gpu", "Apple M1", 7.25)
+        yield ResourceMetrics(ResourceKind.ENERGY, "gpu", "Apple M1", 12_500.0)
+        yield ResourceMetrics(ResourceKind.TEMPERATURE, "gpu", "Apple M1", 61.5)
+        yield ResourceMetrics(ResourceKind.THERMAL_STATE, "system", "", ThermalState.SERIOUS)
+        yield ResourceMetrics(ResourceKind.BANDWIDTH, "total", "Apple M1", 34e9, limit=68e9)
+        yield ResourceMetrics(ResourceKind.FAN_SPEED, "0", "", 1200.0, limit=5800.0)
+        yield ResourceMetrics(ResourceKind.LOW_POWER_MODE, "system", "", 0)
+
+
+def test_readings_are_shown_in_their_units(
+    watched, server: RunningServer, tel: MetalTelemetryManager
+) -> None:
+    tel.add_sensor(AppleSensor())
+    page = watched.page
+    page.goto(server.url)
+    meters = page.locator(".meter-row")
+    for label, value, note in (
+        ("GPU · active", "42.0 %", ""),
+        ("Clock · gpu", "1.20 GHz", "93.9 % of 1.28 GHz"),
+        ("Power · gpu", "7.25 W", ""),
+        ("Energy · gpu", "12.5 kJ", ""),
+        ("Temperature · gpu", "61.5 °C", ""),
+        ("Thermal state", "serious", ""),
+        ("Memory traffic · total", "34.0 GB/s", "50.0 % of 68.0 GB/s"),
+        ("Fan · 0", "1,200 rpm", "20.7 % of 5,800 rpm"),
+        ("Low-power mode", "off", ""),
+    ):
+        row = meters.filter(has_text=label)
+        expect(row.locator(".value")).to_have_text(value)
+        expect(row.locator(".meter-note")).to_have_text(note)
+    gpu = page.locator(".tile", has_text="GPU utilisation").locator(".tile-value")
+    expect(gpu).to_have_text("42.0%")
+    assert watched.complaints == []
 
 
 def test_hostile_names_are_shown_as_text(

@@ -73,6 +73,7 @@ def full() -> MetalTelemetrySnapshot:
         resources=(
             ResourceMetrics(ResourceKind.MEMORY, "active", "m1", 1024, peak=2048, limit=1 << 40),
             ResourceMetrics(ResourceKind.MEMORY, "cache", "m1", 0),
+            ResourceMetrics(ResourceKind.GPU_MEMORY, "gpu_in_use", "m1", 4096),
             ResourceMetrics(ResourceKind.GPU_UTILIZATION, "device", "m1", 12.5),
             ResourceMetrics(ResourceKind.HOST_MEMORY, "used", "", 5e9, limit=16e9),
             ResourceMetrics(ResourceKind.CPU_UTILIZATION, "host", "", 50.0),

@@ -141,7 +141,11 @@ def test_values_are_those_of_the_snapshot(accept: str) -> None:
         ).items()
         if kind == "execute"
     } == {"fast": 2, "normal": 1, "slow": 1, "very_slow": 1}
-    assert values(found, "metal_memory_usage_bytes") == {("m1", "active"): 1024, ("m1", "cache"): 0}
+    assert values(found, "metal_memory_usage_bytes") == {
+        ("m1", "active"): 1024,
+        ("m1", "cache"): 0,
+        ("m1", "gpu_in_use"): 4096,
+    }
     assert values(found, "metal_memory_peak_bytes") == {("m1", "active"): 2048}
     assert values(found, "metal_host_cpu_utilization_ratio") == {("host",): 0.5}
     assert values(found, "metal_device_memory_bytes") == {("metal", "m1"): 1 << 34}

@@ -83,6 +83,8 @@ def _resolve(tree: dict[str, Any], layers: list[Layer]) -> MetalTelemetryOptions
             for keys, origin in origins.items()
             if not any(keys[: len(leaf)] == leaf for leaf in layer.origins)
         } | layer.origins
+    if not tree and not problems:
+        return MetalTelemetryOptions.defaults()
     options = None
     try:
         options = MetalTelemetryOptions.model_validate(tree)

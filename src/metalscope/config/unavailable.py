@@ -19,7 +19,6 @@ NOT_READ_YET: Final = frozenset(
     {
         "reporting_interval",
         "auto_export_metrics",
-        "performance_counters",
         "health_monitor.health_check_interval",
         "health_monitor.anomaly_detection_interval",
         "health_monitor.anomaly_detection_window",

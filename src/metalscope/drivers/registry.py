@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.drivers.base import Driver
 from metalscope.errors import ConfigurationError, DeviceUnavailableError, MissingExtraError
+from metalscope.plugins import entry_points_of
 from metalscope.spelling import nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["AUTO", "ENTRY_POINT_GROUP", "driver_names", "open_driver"]
 
@@ -76,8 +79,5 @@ def _load(name: str) -> type[Driver[Any, Any]]:
 
 
 def _others() -> dict[str, EntryPoint]:
-    return {
-        point.name: point
-        for point in entry_points(group=ENTRY_POINT_GROUP)
-        if point.name not in (AUTO, *_BUILT_IN)
-    }
+    found = entry_points_of(ENTRY_POINT_GROUP)
+    return {name: point for name, point in found.items() if name not in (AUTO, *_BUILT_IN)}

@@ -123,7 +123,9 @@ def _readings(snapshot: MetalTelemetrySnapshot, kind: ResourceKind) -> Iterator[
 
 def _memory(pick: Callable[[ResourceMetrics], float | None]) -> Source:
     def values(snapshot: MetalTelemetrySnapshot) -> Values:
-        for reading in _readings(snapshot, ResourceKind.MEMORY):
+        for reading in snapshot.resources:
+            if reading.kind not in (ResourceKind.MEMORY, ResourceKind.GPU_MEMORY):
+                continue
             value = pick(reading)
             if value is not None:
                 yield (reading.device, reading.name), value

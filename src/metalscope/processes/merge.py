@@ -114,6 +114,7 @@ def _outcomes(operations: Iterable[OperationMetrics]) -> tuple[OutcomeMetrics, .
             before.nbytes + one.nbytes,
             before.gpu_ns + one.gpu_ns,
             before.gpu_count + one.gpu_count,
+            before.untimed + one.untimed,
         )
     return tuple(merged[outcome] for outcome in sorted(merged))
 
@@ -140,10 +141,7 @@ def _together(group: Sequence[ResourceMetrics]) -> ResourceMetrics:
     if first.kind in _GROWING:
         return max(group, key=lambda one: one.current)
     # Every process reads the same figure of the host; to add those up would be nonsense.
-    of_the_host = first.kind.is_of_the_host or (
-        first.kind is ResourceKind.HOST_MEMORY and first.limit is not None
-    )
-    if of_the_host or len(group) == 1:
+    if first.is_of_the_host or len(group) == 1:
         return first
     # Peaks of several processes need not have been at one time: their sum would be invented.
     return replace(first, current=sum(one.current for one in group), peak=None)

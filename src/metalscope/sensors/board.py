@@ -68,10 +68,13 @@ class SensorBoard:
             self._read_at = float("-inf")
 
     def add_device(self, device: DeviceInfo) -> None:
-        """Name a device; one of the same name and backend is replaced."""
+        """Name a device, or complete what is known of one of the same name and backend."""
         with self._lock:
             key = (device.name, device.backend)
-            others = (one for one in self._devices if (one.name, one.backend) != key)
+            known = [one for one in self._devices if (one.name, one.backend) == key]
+            others = (one for one in self._devices if one not in known)
+            for one in known:
+                device = device.completed_by(one)
             self._devices = (*others, device)
 
     @property

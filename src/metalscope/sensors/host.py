@@ -11,6 +11,7 @@ from dataclasses import replace
 import psutil
 
 from metalscope._version import __version__
+from metalscope.sensors.identity import identity
 from metalscope.snapshot import DeviceInfo, ResourceKind, ResourceMetrics, SystemInfo
 
 __all__ = ["HostSensor", "open_sensor"]
@@ -41,6 +42,7 @@ class HostSensor:
             processors=os.cpu_count(),
             python=".".join(map(str, sys.version_info[:3])),
             metalscope=__version__,
+            resource=tuple(identity().items()),
         )
 
     def read(self) -> Iterator[ResourceMetrics]:
@@ -69,6 +71,7 @@ class HostSensor:
             memory_total_bytes=memory.total,
             memory_available_bytes=memory.available,
             devices=devices,
+            resource=tuple({**dict(self._facts.resource), "process.pid": os.getpid()}.items()),
         )
 
     def _resident(self) -> int:

@@ -12,10 +12,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from metalscope.plugins import entry_points_of
 from metalscope.sensors.base import DescribesItself, Offer, Sensor, SensorUnavailableError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINT_GROUP", "Finding", "find_sensors", "sensor_names"]
 
@@ -91,8 +94,5 @@ def _open(name: str, load: Callable[[], Callable[[], Sensor]]) -> Finding:
 
 
 def _others() -> dict[str, EntryPoint]:
-    return {
-        point.name: point
-        for point in entry_points(group=ENTRY_POINT_GROUP)
-        if point.name not in _BUILT_IN
-    }
+    found = entry_points_of(ENTRY_POINT_GROUP)
+    return {name: point for name, point in found.items() if name not in _BUILT_IN}

@@ -258,8 +258,10 @@ def _live(snapshot: MetalTelemetrySnapshot) -> dict[str, Any]:
     """The snapshot without what only a machine reads each second, with its latest activity."""
     data = snapshot.to_dict()
     del data["events"]  # sent one by one
+    del data["duration_edges"]
     for operation in data["operations"]:
         del operation["histogram"]
+        del operation["outcomes"]
     latest = snapshot.recent.points[-POINTS_PER_UPDATE:]
     data["recent"]["points"] = [_point(point) for point in latest]
     return data

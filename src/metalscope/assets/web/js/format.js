@@ -83,6 +83,34 @@ export function percent(value, why = "no sensor gives it") {
   return { text, unit: "%" };
 }
 
+const LEVELS = {
+  thermal_state: ["nominal", "fair", "serious", "critical"],
+  memory_pressure: ["low", "medium", "high", "critical"],
+  low_power_mode: ["off", "on"],
+};
+
+const SCALED = {
+  bytes_per_second: [[1e9, "GB/s"], [1e6, "MB/s"], [1, "B/s"]],
+  hertz: [[1e9, "GHz"], [1e6, "MHz"], [1, "Hz"]],
+  joules: [[3.6e6, "kWh"], [1e3, "kJ"], [1, "J"]],
+  watts: [[1, "W"]],
+  celsius: [[1, "°C"]],
+  rpm: [[1, "rpm"]],
+};
+
+/** What a sensor read, in the unit the snapshot gives it. */
+export function reading(kind, unit, value) {
+  const why = "no sensor on this machine gives it; see metalscope doctor";
+  if (!isKnown(value)) return absent(why);
+  if (unit === "bytes") return bytes(value);
+  if (unit === "percent") return percent(value);
+  if (unit === "level") return { text: LEVELS[kind]?.[value] ?? String(value) };
+  if (!(unit in SCALED)) return count(value);
+  const steps = SCALED[unit];
+  const [scale, name] = steps.find(([least]) => Math.abs(value) >= least) ?? steps.at(-1);
+  return { text: significant(value / scale), unit: name };
+}
+
 /** Seconds as the two largest units, such as 3 h 12 min. */
 export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds));

@@ -1,4 +1,4 @@
-// Memory pools and utilisation, each with its peak and limit where the source knows them.
+// All that sensors read, each with its peak and limit where the source knows them.
 
 import { el, keyedList, setAttribute, setText, show } from "./dom.js";
 import * as format from "./format.js";
@@ -6,7 +6,25 @@ import { poolLabel, resourceKey } from "./state.js";
 
 const HIGH_PERCENT = 70; // the marks at which health calls memory degraded and critical
 const FULL_PERCENT = 90;
-const ORDER = ["gpu_utilization", "memory", "host_memory", "cpu_utilization"];
+const WHAT = {
+  gpu_utilization: "GPU",
+  frequency: "Clock",
+  power: "Power",
+  energy: "Energy",
+  temperature: "Temperature",
+  thermal_state: "Thermal state",
+  fan_speed: "Fan",
+  bandwidth: "Memory traffic",
+  memory: "",
+  gpu_memory: "",
+  memory_pressure: "Memory pressure",
+  host_memory: "",
+  cpu_utilization: "CPU",
+  low_power_mode: "Low-power mode",
+  recoveries: "GPU restarts",
+};
+const ORDER = Object.keys(WHAT);
+const OF_THE_WHOLE = new Set(["host", "system"]); // names that say nothing more
 const NO_GPU = {
   kind: "gpu_utilization",
   name: "",
@@ -31,13 +49,10 @@ export function createResources(container) {
 }
 
 function labelOf(resource) {
-  if (resource.kind === "cpu_utilization") return named("CPU", resource);
-  if (resource.kind === "gpu_utilization") return named("GPU", resource);
-  return poolLabel(resource);
-}
-
-function named(what, { name, device }) {
-  return [what, name === "host" ? "" : name.replaceAll("_", " "), device].filter(Boolean).join(" · ");
+  const { kind, name, device } = resource;
+  const what = WHAT[kind] ?? format.words(kind);
+  if (what === "") return poolLabel(resource);
+  return [what, OF_THE_WHOLE.has(name) ? "" : format.words(name), device].filter(Boolean).join(" · ");
 }
 
 function createMeter(resource) {
@@ -48,8 +63,7 @@ function createMeter(resource) {
   const head = el("p", { class: "meter-head" }, el("span", { class: "label" }, labelOf(resource)), value);
   const node = el("div", { class: "meter-row" }, head, meter, note);
   const update = (now) => {
-    const formatted = (number) =>
-      now.unit === "bytes" ? format.bytes(number) : format.percent(number, "no sensor on this machine gives it; see metalscope doctor");
+    const formatted = (number) => format.reading(now.kind, now.unit, number);
     show(value, format.joined(formatted(now.current)));
     const filled = now.utilization_percent;
     meter.hidden = filled === null;
@@ -64,7 +78,7 @@ function createMeter(resource) {
 
 function noteOf({ unit, peak, limit, utilization_percent: filled }, formatted) {
   const parts = [];
-  if (unit === "bytes" && filled !== null) parts.push(format.whole(format.percent(filled)));
+  if (unit !== "percent" && filled !== null) parts.push(format.whole(format.percent(filled)));
   if (limit !== null) parts.push(`of ${format.whole(formatted(limit))}`);
   const share = parts.join(" ");
   return [share, peak !== null ? `peak ${format.whole(formatted(peak))}` : ""].filter(Boolean).join(" · ");

@@ -1,0 +1,48 @@
+"""What other packages add to metalscope, by entry points."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["entry_points_of"]
+
+
+def entry_points_of(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group, by name.
+
+    The library that reads them takes 2 MB and every distribution's files apart. Most programs have
+    no package that adds anything to us, so first it is looked whether any names the group at all.
+    """
+    if not _is_named(group):
+        return {}
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _is_named(group: str) -> bool:
+    others = (finder for finder in sys.meta_path if finder is not PathFinder)
+    if "importlib.metadata" in sys.modules or any(
+        hasattr(finder, "find_distributions") for finder in others
+    ):
+        return True
+    section = f"[{group}]".encode()
+    for place in sys.path:
+        directory = Path(place)
+        if directory.is_file():  # an archive, which only the library can look into
+            return True
+        for pattern in ("*.dist-info/entry_points.txt", "*.egg-info/entry_points.txt"):
+            for file in directory.glob(pattern):
+                try:
+                    if section in file.read_bytes():
+                        return True
+                except OSError:
+                    # Unreadable for the library as well.
+                    continue
+    return False
