@@ -1,47 +1,73 @@
-"""``metalscope serve``: one address for several processes that count together."""
+"""``metalscope serve``: this host's sensors, and the processes that count together on it."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from metalscope.cli.exit_codes import ExitCode
 from metalscope.cli.help import HelpfulCommand
-from metalscope.cli.output import say
+from metalscope.cli.output import Style, colours_wanted, emit, say
+from metalscope.cli.service import PROCESSES, UnitKind, command_line, hidden_home, unit
+from metalscope.cli.start import announce, server_options, start_telemetry
+
+if TYPE_CHECKING:
+    from metalscope.options import MetalTelemetryOptions
 
 __all__ = ["ServeCommand", "serve"]
+
+STOP_SECONDS = 5.0
+"""How long the end waits for the last tick."""
 
 
 class ServeCommand(HelpfulCommand):
     """The command's help."""
 
     examples = (
-        ("metalscope serve --processes /run/my-service", "the workers of one service, added up"),
+        ("metalscope serve", "this host's sensors, with no program of yours"),
+        ("metalscope serve --processes /run/my-service", "the workers of a service besides"),
+        ("metalscope serve --print-unit launchd", "to have it started with the machine"),
     )
 
 
-def serve(
+def serve(  # noqa: PLR0917 - typer passes them by name
     processes: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="DIRECTORY",
-            help="The processes_directory of the programs to serve.",
-            show_default=False,
+            help="Show the programs of this processes_directory too.",
+            show_default="none",
         ),
-    ],
-    host: Annotated[
-        str, typer.Option(metavar="HOST", help="The address to serve on.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
+    ] = None,
+    config: Annotated[
+        Path | None,
         typer.Option(
-            metavar="PORT", help="The port to serve on; 0 takes a free one.", min=0, max=65_535
+            metavar="FILE",
+            help="Options file in TOML, YAML or JSON.",
+            show_default="METALSCOPE_CONFIG",
         ),
-    ] = 9464,
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="HOST", help="The address to serve on.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            help="The port to serve on; 0 takes a free one.",
+            show_default="9464",
+            min=0,
+            max=65_535,
+        ),
+    ] = None,
     insecure_no_auth: Annotated[
         bool,
         typer.Option(
@@ -49,23 +75,91 @@ def serve(
             help="Serve to other machines although no key is asked for.",
         ),
     ] = False,
+    print_unit: Annotated[
+        UnitKind | None,
+        typer.Option(
+            metavar="|".join(UnitKind),
+            help="Print the file that has a service manager start this.",
+        ),
+    ] = None,
 ) -> int:
-    """Serve the page and /metrics for several processes at once.
+    """Serve the page and /metrics of this host: GPU, memory, heat.
 
-    The programs share a directory, given to each by METALSCOPE_PROCESSES_DIRECTORY. Ends with
-    Ctrl-C or SIGTERM.
+    No program need run. Programs that share a directory, given to each by
+    METALSCOPE_PROCESSES_DIRECTORY, are added up and shown with it. Ends with Ctrl-C or SIGTERM.
     """
-    from metalscope.processes import ProcessGroup  # noqa: PLC0415 - loads pydantic
-    from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+    server = server_options(enabled=True, host=host, port=port, insecure_no_auth=insecure_no_auth)
+    if print_unit is not None:
+        return _print_unit(print_unit, processes, config, server)
+    from metalscope.config import load_options  # noqa: PLC0415 - loads pydantic
 
+    overrides: dict[str, Any] = {"server": server}
+    if processes is not None:
+        overrides["processes_directory"] = processes
+    options = load_options(config, overrides=overrides)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    group = ProcessGroup(processes)
-    server = start_server(group, host=host, port=port, insecure_no_auth=insecure_no_auth)
-    group.start()
-    say(f"dashboard {server.url}/  metrics {server.url}/metrics")
-    stop.wait()
-    server.stop()
-    group.stop()
+    with ExitStack() as running:
+        if options.processes_directory is None:
+            telemetry = start_telemetry(config, server)
+            running.callback(telemetry.shutdown, STOP_SECONDS)
+            announce(telemetry)
+        else:
+            _serve_processes(options, options.processes_directory, running)
+        stop.wait()
     return ExitCode.OK
+
+
+def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: ExitStack) -> None:
+    from metalscope.config import override, unavailable_features  # noqa: PLC0415 - loads pydantic
+    from metalscope.errors import MetalscopeWarning  # noqa: PLC0415
+    from metalscope.manager import MetalTelemetryManager  # noqa: PLC0415
+    from metalscope.processes.host import HostWithProcesses  # noqa: PLC0415
+    from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+
+    for sentence in unavailable_features(options):
+        say(f"warning: {sentence}")
+    # It reads the sensors and no more: the server is of all processes, and this is none of them.
+    alone = override(options, {"processes_directory": None, "server": {"enabled": False}})
+    host = MetalTelemetryManager(alone)
+    source = HostWithProcesses(host, directory)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetalscopeWarning)  # said above
+        host.start()
+    running.callback(host.shutdown, STOP_SECONDS)
+    wanted = options.server
+    server = start_server(
+        source, host=wanted.host, port=wanted.port, insecure_no_auth=wanted.insecure_no_auth
+    )
+    running.callback(server.stop)
+    source.start()
+    running.callback(source.stop)
+    style = Style(colours_wanted(sys.stderr))
+    page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")
+    say(f"dashboard {page}  metrics {metrics}")
+
+
+def _print_unit(
+    kind: UnitKind, processes: Path | None, config: Path | None, server: dict[str, Any]
+) -> int:
+    options: list[str] = []
+    if processes is None and kind is UnitKind.SYSTEMD:
+        processes = Path(PROCESSES)
+    if processes is not None:
+        options += ["--processes", str(processes.absolute())]
+    if config is not None:
+        options += ["--config", str(config.absolute())]
+    for name in ("host", "port"):
+        if name in server:
+            options += [f"--{name}", str(server[name])]
+    if "insecure_no_auth" in server:
+        options.append("--insecure-no-auth")
+    command = command_line(options)
+    hidden = hidden_home(command) if kind is UnitKind.SYSTEMD else None
+    if hidden is not None:
+        say(
+            f"warning: the unit hides homes from the service by ProtectHome=, and {hidden} lies in "
+            "one; install metalscope, and its Python, elsewhere, such as in /opt"
+        )
+    return emit(unit(kind, command))
