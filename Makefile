@@ -5,6 +5,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell python$(v) --version >/
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORCH := $(VENV)/.torch
 
 .PHONY: help demo test lint format bench docs screenshots lock peers clean
 
@@ -17,10 +18,15 @@ $(READY): requirements/dev.txt pyproject.toml src/metalscope/_core.c
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Not locked with hashes: which build of PyTorch there is depends on the platform and the index.
+$(TORCH): $(READY) requirements/torch.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	@touch $@
+
 demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, a report at the end
 	$(BIN)/metalscope demo $(ARGS)
 
-test: $(READY) peers ## Run all tests, against real servers and a real browser
+test: $(READY) $(TORCH) peers ## Run all tests, against real servers and a real browser
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style and types
@@ -32,7 +38,7 @@ format: $(READY) ## Format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure what recording costs, against peers and a floor
+bench: $(READY) $(TORCH) ## Measure what recording costs, against peers and a floor
 	$(BIN)/python bench $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/
@@ -46,7 +52,7 @@ peers: ## Install the servers and the browser the tests use (Debian and Ubuntu; 
 
 lock: $(READY) ## Lock the development requirements anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --group dev \
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --extra top --group dev \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --upgrade -o requirements/dev.txt
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The tests run against things metalscope did not write: a Prometheus, a Vulkan driver, a browser.
+# The tests run against things metalscope did not write: a Prometheus, a Vulkan driver, a browser,
+# a terminal.
 # On Debian and Ubuntu they are installed where they are missing and this user may install them.
 set -eu
 
@@ -21,6 +22,8 @@ need prometheus command -v prometheus
 need chromium command -v chromium
 need mesa-vulkan-drivers have_vulkan
 need libvulkan1 have_vulkan
+need tmux command -v tmux
+need systemd command -v systemd-analyze
 need fonts-dejavu-core test -d /usr/share/fonts/truetype/dejavu
 [ -n "$missing" ] || exit 0
 

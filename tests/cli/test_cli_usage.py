@@ -14,7 +14,9 @@ from command import environment, metalscope, python
 
 from metalscope import __version__
 
-COMMANDS = ["run", "demo", "report", "serve", "version"]
+COMMANDS = [
+    "run", "demo", "report", "record", "replay", "serve", "doctor", "top", "version",
+]  # fmt: skip
 ESCAPE = b"\x1b"
 
 

@@ -13,12 +13,16 @@ import typer
 
 from metalscope._version import __version__
 from metalscope.cli.demo import DemoCommand, demo
+from metalscope.cli.doctor import DoctorCommand, doctor
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.help import HelpfulCommand, HelpfulGroup
 from metalscope.cli.output import complain, emit
+from metalscope.cli.record import RecordCommand, record
+from metalscope.cli.replay import ReplayCommand, replay
 from metalscope.cli.report import ReportCommand, report
 from metalscope.cli.run import RunCommand, run
 from metalscope.cli.serve import ServeCommand, serve
+from metalscope.cli.top import TopCommand, top
 from metalscope.cli.version import version
 from metalscope.errors import ConfigurationError, MissingExtraError
 
@@ -66,7 +70,11 @@ def metalscope(
 app.command(cls=RunCommand)(run)
 app.command(cls=DemoCommand)(demo)
 app.command(cls=ReportCommand)(report)
+app.command(cls=RecordCommand)(record)
+app.command(cls=ReplayCommand)(replay)
 app.command(cls=ServeCommand)(serve)
+app.command(cls=DoctorCommand)(doctor)
+app.command(cls=TopCommand)(top)
 app.command(cls=HelpfulCommand)(version)
 
 

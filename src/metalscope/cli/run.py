@@ -14,6 +14,7 @@ from metalscope.cli.help import HelpfulCommand
 from metalscope.cli.last_words import LastWords, report_writer
 from metalscope.cli.output import complain
 from metalscope.cli.program import Program, closed, find_program
+from metalscope.cli.recording import check_new, record_program
 from metalscope.cli.start import announce, server_options, start_telemetry
 
 __all__ = ["RunCommand", "run"]
@@ -91,6 +92,14 @@ def run(  # noqa: PLR0917 - typer passes them by name
             rich_help_panel=RECORDING,
         ),
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a recording, for metalscope replay.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None,
     host: Annotated[
         str | None,
         typer.Option(
@@ -154,12 +163,16 @@ def run(  # noqa: PLR0917 - typer passes them by name
     start_program = find_program(module, program or [])
     write_report = report_writer(report, report_format)
     libraries = _libraries(instrument, none=no_instrument)
+    if record is not None:
+        check_new(record)
     if no_server and (host is not None or port is not None or insecure_no_auth):
         raise CommandFailed("--no-server leaves no use for the server's options", ExitCode.USAGE)
     server = server_options(
         enabled=not no_server, host=host, port=port, insecure_no_auth=insecure_no_auth
     )
     telemetry = start_telemetry(config, server)
+    if record is not None:
+        record_program(telemetry, record)
     from metalscope.instrument import instrument_on_import  # noqa: PLC0415 - not needed for help
 
     instrument_on_import(telemetry, libraries)
