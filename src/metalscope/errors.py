@@ -123,13 +123,30 @@ _PHRASES: Final[tuple[tuple[str, MetalError], ...]] = (
     ("outofmemory", MetalError.OUT_OF_MEMORY),
     ("unable to allocate", MetalError.OUT_OF_MEMORY),
     ("failed to allocate", MetalError.OUT_OF_MEMORY),
+    ("can't allocate memory", MetalError.OUT_OF_MEMORY),
     ("maximum allowed buffer size", MetalError.RESOURCE_LIMIT_EXCEEDED),
+    ("invalid buffer size", MetalError.RESOURCE_LIMIT_EXCEEDED),
     ("resource limit", MetalError.RESOURCE_LIMIT_EXCEEDED),
     ("no metal back-end", MetalError.DEVICE_UNAVAILABLE),
     ("no metal device", MetalError.DEVICE_UNAVAILABLE),
+    ("mps is not available", MetalError.DEVICE_UNAVAILABLE),
+    ("without mps backend", MetalError.DEVICE_UNAVAILABLE),
+    ("not linked with support for mps", MetalError.DEVICE_UNAVAILABLE),
+    ("torch not compiled with", MetalError.DEVICE_UNAVAILABLE),
     ("unable to build metal library", MetalError.COMPILATION_ERROR),
     ("failed to compile", MetalError.COMPILATION_ERROR),
     ("compilation failed", MetalError.COMPILATION_ERROR),
+    ("failed to create metal library", MetalError.COMPILATION_ERROR),
+    ("mps does not support", MetalError.INVALID_OPERATION),
+    ("not supported on mps", MetalError.INVALID_OPERATION),
+    ("not supported for mps", MetalError.INVALID_OPERATION),
+    ("not implemented for the mps device", MetalError.INVALID_OPERATION),
+    ("shapes cannot be multiplied", MetalError.INVALID_ARGUMENT),
+    ("inconsistent tensor size", MetalError.INVALID_ARGUMENT),
+    ("expected all tensors to be on the same device", MetalError.INVALID_ARGUMENT),
+    ("cannot be converted to scalar", MetalError.INVALID_ARGUMENT),
+    ("must match the size of tensor", MetalError.INVALID_ARGUMENT),
+    ("storage has not been allocated on mps", MetalError.INVALID_ARGUMENT),
     ("timed out", MetalError.TIMEOUT),
     ("timeout", MetalError.TIMEOUT),
 )
@@ -142,7 +159,15 @@ _TELLING: Final[_Table] = (
     (MemoryError, MetalError.OUT_OF_MEMORY),
     (TimeoutError, MetalError.TIMEOUT),
 )
+# Types of libraries that may not be imported for this, by the names in their classes.
+_BY_NAME: Final = {
+    "torch.OutOfMemoryError": MetalError.OUT_OF_MEMORY,
+    "torch._dynamo.exc.TorchDynamoException": MetalError.COMPILATION_ERROR,
+    "torch._inductor.exc.InductorError": MetalError.COMPILATION_ERROR,
+}
 _VAGUE: Final[_Table] = (
+    # Of a kernel's source: torch.mps.compile_shader raises it.
+    (SyntaxError, MetalError.COMPILATION_ERROR),
     (ValueError, MetalError.INVALID_ARGUMENT),
     (TypeError, MetalError.INVALID_ARGUMENT),
     (LookupError, MetalError.INVALID_ARGUMENT),
@@ -156,20 +181,31 @@ def classify(error: BaseException) -> MetalError | None:
     Returns ``None`` for what ends a block without saying anything of the device, that is for
     every ``BaseException`` that is no ``Exception``: Ctrl-C, ``sys.exit``, a closed generator, a
     cancelled task. Such an operation is counted, and not as a failure.
-    Exceptions of metalscope name their own error; foreign ones are read by type, then by the
-    phrases MLX, PyTorch and wgpu put in their texts. What fits nothing is ``internal_error``.
+    Exceptions of metalscope name their own error; foreign ones are read by type, some by its name
+    alone, then by the phrases MLX, PyTorch and wgpu put in their texts. What fits nothing is
+    ``internal_error``.
     """
     if isinstance(error, MetalOperationError):
         return error.metal_error
     if not isinstance(error, Exception):
         return None
-    return _by_type(error, _TELLING) or _by_text(error) or _by_type(error, _VAGUE, _UNKNOWN)
+    return (
+        _by_type(error, _TELLING)
+        or _by_name(error)
+        or _by_text(error)
+        or _by_type(error, _VAGUE, _UNKNOWN)
+    )
 
 
 def _by_type(
     error: Exception, table: _Table, default: MetalError | None = None
 ) -> MetalError | None:
     return next((meaning for kind, meaning in table if isinstance(error, kind)), default)
+
+
+def _by_name(error: Exception) -> MetalError | None:
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
 
 
 def _by_text(error: Exception) -> MetalError | None:

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from time import monotonic
 from types import ModuleType
@@ -21,6 +20,7 @@ from weakref import WeakKeyDictionary
 from metalscope.default import get_telemetry
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.instrument._import_hook import ImportHook
+from metalscope.plugins import entry_points_of
 from metalscope.spelling import nearest
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Instrument",
+    "find_instrument",
     "hand_over",
     "instrument",
     "instrument_on_import",
@@ -41,7 +42,11 @@ __all__ = [
 ENTRY_POINT_GROUP: Final = "metalscope.instruments"
 """Entry points of this group name an :class:`Instrument` each."""
 
-_BUILT_IN: Final = {"mlx": "metalscope.instrument.mlx:INSTRUMENT"}
+_BUILT_IN: Final = {
+    "mlx": "metalscope.instrument.mlx:INSTRUMENT",
+    "torch": "metalscope.instrument.torch:INSTRUMENT",
+    "webgpu": "metalscope.instrument.webgpu:INSTRUMENT",
+}
 
 
 class Instrument(Protocol):
@@ -76,8 +81,7 @@ _successors: WeakKeyDictionary[MetalTelemetryManager, MetalTelemetryManager] = W
 
 def instruments() -> tuple[str, ...]:
     """The names :func:`instrument` knows."""
-    found = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
-    return tuple(sorted({*_BUILT_IN, *found}))
+    return tuple(sorted({*_BUILT_IN, *entry_points_of(ENTRY_POINT_GROUP)}))
 
 
 def instrument(name: str, telemetry: MetalTelemetryManager | None = None) -> None:
@@ -88,14 +92,14 @@ def instrument(name: str, telemetry: MetalTelemetryManager | None = None) -> Non
     another ``telemetry``.
 
     Args:
-        name: the library: ``"mlx"``.
+        name: the library: ``"mlx"``, ``"torch"``.
         telemetry: where to record; the process's default where ``None``.
 
     Raises:
         ConfigurationError: there is no such library, or no telemetry to record to.
         MissingExtraError: the library is not installed.
     """
-    library = _load(name)
+    library = find_instrument(name)
     telemetry = telemetry or get_telemetry()
     if telemetry is None:
         raise ConfigurationError(
@@ -122,7 +126,7 @@ def uninstrument(name: str) -> None:
     Raises:
         ConfigurationError: there is no such library.
     """
-    _load(name)
+    find_instrument(name)
     with _lock:
         library, _ = _active.pop(name, (None, None))
         if library is not None:
@@ -149,7 +153,7 @@ def require(name: str) -> None:
         ConfigurationError: there is no such library.
         MissingExtraError: it is not installed.
     """
-    package = _load(name).module.partition(".")[0]
+    package = find_instrument(name).module.partition(".")[0]
     try:
         found = package in sys.modules or find_spec(package) is not None
     except ImportError:
@@ -188,7 +192,7 @@ def instrument_on_import(
     then: dict[str, Callable[[], None]] = {}
     for name in instruments() if names is None else names:
         try:
-            module = _load(name).module
+            module = find_instrument(name).module
         except Exception as error:  # noqa: BLE001 - another package's entry point
             telemetry.internal_error(f"instrument.{name}", error)
             continue
@@ -211,13 +215,19 @@ def _calling(install: Callable[[str], None], name: str) -> Callable[[], None]:
     return lambda: install(name)
 
 
-def _load(name: str) -> Instrument:
+def find_instrument(name: str) -> Instrument:
+    """The hooks of a library, not installed.
+
+    Raises:
+        ConfigurationError: there is no such library.
+    """
     target = _BUILT_IN.get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
         library: Instrument = getattr(import_module(module), attribute)
         return library
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    point = entry_points_of(ENTRY_POINT_GROUP).get(name)
+    if point is not None:
         found: Instrument = point.load()
         return found
     known = instruments()
