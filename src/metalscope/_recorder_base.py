@@ -83,8 +83,9 @@ class Totals(NamedTuple):
     @classmethod
     def of(cls, cell: Cell) -> Totals:
         """Read a cell."""
-        cells, sum_ns, min_ns, max_ns, *others = cell.read()
-        return cls(DurationHistogram(cells, sum_ns, min_ns, max_ns), *others)
+        cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns, gpu_count, untimed = cell.read()
+        durations = DurationHistogram(cells, sum_ns, min_ns, max_ns)
+        return cls(durations, nbytes, gpu_ns, gpu_count, untimed)
 
 
 class RecorderBase(ABC, Generic[C]):

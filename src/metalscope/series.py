@@ -33,7 +33,7 @@ class SeriesBook:
     def __init__(self) -> None:
         self._totals: dict[Series, Totals] = {}
         self._groups: dict[Series, Group] = {}
-        self._members: dict[Group, list[Series]] = {}
+        self._members: dict[Group, list[tuple[Series, str]]] = {}
         self._operations: dict[Group, OperationMetrics] = {}
         self._retired = Retired()
 
@@ -46,9 +46,13 @@ class SeriesBook:
         moved = [series for series, total in totals.items() if total is not known.get(series)]
         if totals.keys() != known.keys():
             self._arrange(totals)
+        operations, members = self._operations, self._members
         for group in {self._groups[series] for series in moved}:
-            members = [(series, totals[series]) for series in self._members[group]]
-            self._operations[group] = _operation(group, members, now)
+            before = operations[group]
+            outcomes = [OutcomeMetrics(outcome, *totals[one]) for one, outcome in members[group]]
+            operations[group] = OperationMetrics(
+                before.kind, before.name, before.device, tuple(outcomes), now
+            )
         return tuple(self._operations.values()), self._retired
 
     def _arrange(self, present: Iterable[Series]) -> None:
@@ -56,7 +60,8 @@ class SeriesBook:
         self._groups = {series: series[:3] for series in present}
         self._members = {}
         for series in sorted(self._groups):
-            self._members.setdefault(self._groups[series], []).append(series)
+            entry = (series, str(series.outcome))
+            self._members.setdefault(self._groups[series], []).append(entry)
         self._operations = {
             group: self._operations.get(
                 group, OperationMetrics(OperationKind(group[0]), *group[1:], ())
@@ -96,21 +101,3 @@ def _added(one: Totals, other: Totals) -> Totals:
         one.gpu_count + other.gpu_count,
         one.untimed + other.untimed,
     )
-
-
-def _operation(
-    group: Group, members: Iterable[tuple[Series, Totals]], now: datetime
-) -> OperationMetrics:
-    kind, name, device = group
-    outcomes = tuple(
-        OutcomeMetrics(
-            str(series.outcome),
-            total.durations,
-            total.nbytes,
-            total.gpu_ns,
-            total.gpu_count,
-            total.untimed,
-        )
-        for series, total in members
-    )
-    return OperationMetrics(OperationKind(kind), name, device, outcomes, now)

@@ -92,7 +92,7 @@ def instrument(name: str, telemetry: MetalTelemetryManager | None = None) -> Non
     another ``telemetry``.
 
     Args:
-        name: the library: ``"mlx"``, ``"torch"``.
+        name: the library: ``"mlx"``, ``"torch"``, ``"webgpu"``.
         telemetry: where to record; the process's default where ``None``.
 
     Raises:
