@@ -342,12 +342,12 @@ class TorchOptions(_Options):
     operations_every: CountOrZero = Field(
         0,
         description="Record the single operations (`aten::mm`) within the first and then every "
-        "so-manyth forward, backward and step of each name; 1 records all, 0 none.",
+        "so-manyth forward, backward and step of each name; 1 records all, 0 none. A count.",
     )
     device_time_every: CountOrZero = Field(
         100,
         description="Measure how long the Metal device takes for the first and then every "
-        "so-manyth call of each name; 1 measures all, 0 none.",
+        "so-manyth call of each name; 1 measures all, 0 none. A count.",
     )
 
 

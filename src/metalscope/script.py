@@ -212,7 +212,7 @@ def _outcome(execute: Callable[[ModuleType], None], main: ModuleType) -> int:
             status = _report(error)
             if isinstance(error, KeyboardInterrupt):
                 raise
-        _join_threads()
+        _end_threads()
     except KeyboardInterrupt:
         # Printed already; the interpreter would print it again.
         sys.excepthook = _say_nothing
@@ -290,11 +290,22 @@ def _to_stderr(text: str) -> None:
 def _say_nothing(*_: object) -> None: ...
 
 
-def _join_threads() -> None:
+def _end_threads() -> None:
     """Wait for the program's threads, as the interpreter does before its exit handlers.
 
-    Here, so that SIGTERM is still watched for while they work.
+    Here, so that SIGTERM is still watched for while they work. The interpreter first calls what
+    tells threads to end that wait for work, such as those of an executor nobody shut down.
     """
+    python: Any = threading
+    python._SHUTTING_DOWN = True
+    calls = python._threading_atexits
+    while calls:
+        try:
+            calls[-1]()
+        except Exception:  # noqa: BLE001 - whatever the program's libraries registered
+            # The interpreter finds it still there, calls it again, and says what it says of it.
+            return
+        calls.pop()
     current = threading.current_thread()
     while True:
         waiting = [one for one in threading.enumerate() if one is not current and not one.daemon]

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from metalscope.config import unavailable_features
 from metalscope.config.schema import dotted, field_named, group_of, options_of
 from metalscope.config.unavailable import NOT_READ_YET, is_read
+from metalscope.instrument import instrument, uninstrument
 from metalscope.manager import MetalTelemetryManager
 from metalscope.options import (
     AlertsOptions,

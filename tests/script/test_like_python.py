@@ -229,6 +229,36 @@ PROGRAMS: dict[str, tuple[str, int]] = {
         """,
         1,
     ),
+    "executor nobody shut down": (
+        """
+        import atexit, concurrent.futures, time
+        atexit.register(lambda: print('exit handler'))
+        pool = concurrent.futures.ThreadPoolExecutor(2)
+        print(pool.submit(lambda: 'done').result())
+        pool.submit(lambda: (time.sleep(0.3), print('late')))
+        """,
+        0,
+    ),
+    "executor after the end": (
+        """
+        import concurrent.futures, threading, time
+        def work():
+            time.sleep(0.3)
+            try: concurrent.futures.ThreadPoolExecutor(1).submit(print, 'never')
+            except RuntimeError as error: print(error)
+        threading.Thread(target=work).start()
+        """,
+        0,
+    ),
+    "what ends threads fails": (
+        """
+        import threading
+        threading._register_atexit(lambda: print('first'))
+        threading._register_atexit(lambda: 1 / 0)
+        print('end')
+        """,
+        0,
+    ),
     "daemon thread": (
         """
         import threading, time

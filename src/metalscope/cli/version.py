@@ -20,6 +20,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "webgpu": ("wgpu",),
     "metal": ("pyobjc-framework-Metal",),
     "torch": ("torch",),
+    "top": ("textual",),
 }
 """The distributions each extra brings, as pyproject.toml declares them."""
 
