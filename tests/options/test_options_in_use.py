@@ -55,6 +55,8 @@ def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone() -> No
         telemetry.record("execute", "matmul", duration_ns=1)
         telemetry.generate_report()
         telemetry._clean_up()
+        instrument("torch", telemetry)
+        uninstrument("torch")
     assert seen == {option for option in OPTIONS if is_read(option)}
 
 
