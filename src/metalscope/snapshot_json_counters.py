@@ -19,7 +19,7 @@ from metalscope.counter_statistics import (
     SizeCategory,
     WorkStatistics,
 )
-from metalscope.operation import NS_PER_MS, MetalError, OperationKind
+from metalscope.operation import MetalError, OperationKind
 from metalscope.readings import ResourceKind
 
 __all__ = ["counters_from_dict"]
@@ -54,7 +54,6 @@ def counters_from_dict(data: Data | None) -> PerformanceCounters | None:
 
 def _work(data: Data) -> WorkStatistics:
     sizes = data["by_size"]
-    gpu_ms = data["gpu_ms"]
     return WorkStatistics(
         slow_above_ms=data["slow_above_ms"],
         count=data["count"],
@@ -62,10 +61,10 @@ def _work(data: Data) -> WorkStatistics:
         slow=data["slow"],
         nbytes=data["nbytes"],
         timed=data.get("timed", 0),
-        total_ns=_ns(data["total_ms"]),
-        min_ns=_maybe_ns(data["min_ms"]),
-        max_ns=_maybe_ns(data["max_ms"]),
-        gpu_ns=0 if gpu_ms is None else _ns(gpu_ms),
+        total_ns=data["total_ns"],
+        min_ns=data["min_ns"],
+        max_ns=data["max_ns"],
+        gpu_ns=data["gpu_ns"],
         gpu_count=data.get("gpu_count", 0),
         rate=_rate(data["per_second"]),
         bytes_rate=_rate(data["bytes_per_second"]),
@@ -83,9 +82,9 @@ def _named(data: Data) -> NamedWork:
         slow=data["slow"],
         nbytes=data["nbytes"],
         timed=data.get("timed", 0),
-        total_ns=_ns(data["total_ms"]),
-        min_ns=_maybe_ns(data["min_ms"]),
-        max_ns=_maybe_ns(data["max_ms"]),
+        total_ns=data["total_ns"],
+        min_ns=data["min_ns"],
+        max_ns=data["max_ns"],
         per_second=data["per_second"],
     )
 
@@ -132,14 +131,6 @@ def _rate(data: Data) -> RateStatistics:
 
 def _is_known(kind: str) -> bool:
     return kind in set(ResourceKind)
-
-
-def _ns(ms: float) -> int:
-    return round(ms * NS_PER_MS)
-
-
-def _maybe_ns(ms: float | None) -> int | None:
-    return None if ms is None else _ns(ms)
 
 
 def _time(text: str) -> datetime:

@@ -1,10 +1,11 @@
-"""A Mac of stand-in libraries for each test that asks for one."""
+"""A Mac of stand-in libraries for each test that asks for one, with sensors of heat or without."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from standin_heat import HotMac
 from standin_mac import StandInMac
 
 
@@ -19,3 +20,15 @@ def mac(built_mac: StandInMac) -> Iterator[StandInMac]:
     built_mac.clear()
     yield built_mac
     assert built_mac.misuses == 0, "Core Foundation or IOKit was misused, see standard error"
+
+
+@pytest.fixture(scope="module")
+def built_hot_mac(built_mac: StandInMac, tmp_path_factory: pytest.TempPathFactory) -> HotMac:
+    return HotMac(built_mac, tmp_path_factory.mktemp("heat"))
+
+
+@pytest.fixture
+def hot(mac: StandInMac, built_hot_mac: HotMac) -> Iterator[HotMac]:
+    built_hot_mac.clear()
+    yield built_hot_mac
+    assert built_hot_mac.info_misuses == 0

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 from standin_heat import (
@@ -14,24 +13,11 @@ from standin_heat import (
     reasons,
     temperatures,
 )
-from standin_mac import StandInMac, recorded
+from standin_mac import recorded
 
 from metalscope.readings import ResourceKind, ResourceMetrics, ThermalState
 from metalscope.sensors.base import SensorUnavailableError
 from metalscope.sensors.thermal import open_sensor
-
-
-@pytest.fixture(scope="module")
-def built_hot_mac(built_mac: StandInMac, tmp_path_factory: pytest.TempPathFactory) -> HotMac:
-    return HotMac(built_mac, tmp_path_factory.mktemp("heat"))
-
-
-@pytest.fixture
-def hot(mac: StandInMac, built_hot_mac: HotMac) -> Iterator[HotMac]:
-    built_hot_mac.clear()
-    yield built_hot_mac
-    assert built_hot_mac.info_misuses == 0
-
 
 # -- what the system says of itself --------------------------------------------------------------
 

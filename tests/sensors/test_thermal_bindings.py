@@ -4,13 +4,12 @@ import ctypes
 import json
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from record_foundation_names import names_of
 from standin_heat import HotMac, in_forked_child
-from standin_mac import StandInMac, recorded
+from standin_mac import recorded
 
 from metalscope.readings import ThermalState
 from metalscope.sensors.base import SensorUnavailableError
@@ -20,18 +19,6 @@ from metalscope.sensors.native.library import Library
 NAMES = json.loads(
     (Path(__file__).parent / "recorded" / "pyobjc_foundation_names.json").read_text()
 )
-
-
-@pytest.fixture(scope="module")
-def built_hot_mac(built_mac: StandInMac, tmp_path_factory: pytest.TempPathFactory) -> HotMac:
-    return HotMac(built_mac, tmp_path_factory.mktemp("heat"))
-
-
-@pytest.fixture
-def hot(mac: StandInMac, built_hot_mac: HotMac) -> Iterator[HotMac]:
-    built_hot_mac.clear()
-    yield built_hot_mac
-    assert built_hot_mac.info_misuses == 0
 
 
 # -- the SMC -------------------------------------------------------------------------------------

@@ -15,25 +15,12 @@ from standin_heat import (
     reasons,
     temperatures,
 )
-from standin_mac import StandInMac, recorded
+from standin_mac import recorded
 
 from metalscope.readings import ResourceKind, ResourceMetrics
 from metalscope.sensors import thermal
 from metalscope.sensors.base import DescribesItself, Sensor, SensorUnavailableError
 from metalscope.sensors.thermal import ThermalSensor
-
-
-@pytest.fixture(scope="module")
-def built_hot_mac(built_mac: StandInMac, tmp_path_factory: pytest.TempPathFactory) -> HotMac:
-    return HotMac(built_mac, tmp_path_factory.mktemp("heat"))
-
-
-@pytest.fixture
-def hot(mac: StandInMac, built_hot_mac: HotMac) -> Iterator[HotMac]:
-    built_hot_mac.clear()
-    yield built_hot_mac
-    assert built_hot_mac.info_misuses == 0
-
 
 # -- sources that fail ---------------------------------------------------------------------------
 

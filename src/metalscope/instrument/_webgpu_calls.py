@@ -75,16 +75,14 @@ def recorded(scope: Scope, original: Method, call: Call) -> Method:
 
     @functools.wraps(original)
     def wrapper(this: Any, *args: Any, **kwargs: Any) -> Any:
-        telemetry = scope.telemetry
-        device = None
-        if telemetry is not None and not inside.call:
-            device = scope.device_of(telemetry, this)
-        if telemetry is None or device is None:
+        watched = scope.watched(this)
+        if watched is None:
             try:
                 return original(this, *args, **kwargs)
             except BaseException as error:
                 hide_frame(error)
                 raise
+        telemetry, device = watched
         name = call.name_of(telemetry, kwargs, original.__name__)
         start = perf_counter_ns()
         try:
@@ -123,16 +121,14 @@ def promising(scope: Scope, original: Method, call: Call) -> Method:
 
     @functools.wraps(original)
     def wrapper(this: Any, *args: Any, **kwargs: Any) -> Any:
-        telemetry = scope.telemetry
-        device = None
-        if telemetry is not None and not inside.call:
-            device = scope.device_of(telemetry, this)
-        if telemetry is None or device is None:
+        watched = scope.watched(this)
+        if watched is None:
             try:
                 return original(this, *args, **kwargs)
             except BaseException as error:
                 hide_frame(error)
                 raise
+        telemetry, device = watched
         name = call.name_of(telemetry, kwargs, original.__name__)
         start = perf_counter_ns()
 
@@ -168,20 +164,17 @@ def promising(scope: Scope, original: Method, call: Call) -> Method:
 
 def submitting(scope: Scope, original: Method, completions: Completions) -> Method:
     """Each outermost submit is one execute, ended when the queue has done the work."""
-    inside = scope.inside
 
     @functools.wraps(original)
     def submit(this: Any, *args: Any, **kwargs: Any) -> Any:
-        telemetry = scope.telemetry
-        device = None
-        if telemetry is not None and not inside.call:
-            device = scope.device_of(telemetry, this)
-        if telemetry is None or device is None:
+        watched = scope.watched(this)
+        if watched is None:
             try:
                 return original(this, *args, **kwargs)
             except BaseException as error:
                 hide_frame(error)
                 raise
+        telemetry, device = watched
         try:
             name = submission_name(args[0] if args else kwargs.get("command_buffers"))
         except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
@@ -210,7 +203,6 @@ def only_failures(
     scope: Scope, original: Method, then: Callable[[Any, Any], None] | None = None
 ) -> Method:
     """A call that prepares work: it is an operation only where it fails."""
-    inside = scope.inside
 
     @functools.wraps(original)
     def wrapper(this: Any, *args: Any, **kwargs: Any) -> Any:
@@ -218,17 +210,15 @@ def only_failures(
         try:
             result = original(this, *args, **kwargs)
         except BaseException as error:
-            telemetry = scope.telemetry
-            if telemetry is not None and not inside.call:
-                device = scope.device_of(telemetry, this)
-                if device is not None:
-                    telemetry.record(
-                        "execute",
-                        original.__name__,
-                        duration_ns=perf_counter_ns() - start,
-                        error=scope.error_of("execute", error),
-                        device=device,
-                    )
+            watched = scope.watched(this)
+            if watched is not None:
+                watched[0].record(
+                    "execute",
+                    original.__name__,
+                    duration_ns=perf_counter_ns() - start,
+                    error=scope.error_of("execute", error),
+                    device=watched[1],
+                )
             hide_frame(error)
             raise
         if then is not None and (telemetry := scope.telemetry) is not None:

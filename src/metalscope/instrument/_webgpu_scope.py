@@ -45,6 +45,17 @@ class Scope:
         self._gpu_error = gpu_error
         self._labels: dict[int, tuple[weakref.ref[Any], str | None]] = {}
 
+    def watched(self, owner: Any) -> tuple[MetalTelemetryManager, str] | None:
+        """Where to record a call of ``owner``, and its device's label; ``None`` where not at all.
+
+        That is within a call that is recorded, without telemetry, and on an accelerator's device.
+        """
+        telemetry = self.telemetry
+        if telemetry is None or self.inside.call:
+            return None
+        device = self.device_of(telemetry, owner)
+        return None if device is None else (telemetry, device)
+
     def device_of(self, telemetry: MetalTelemetryManager, owner: Any) -> str | None:
         """The label of the device ``owner`` is or belongs to.
 
