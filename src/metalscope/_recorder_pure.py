@@ -7,10 +7,7 @@ list; see ``_recorder_cell.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from operator import index
-from time import perf_counter_ns
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from metalscope._recorder_base import (
     MAX_AMOUNT,
@@ -22,136 +19,14 @@ from metalscope._recorder_base import (
     Totals,
 )
 from metalscope._recorder_cell import PENDING, Cell, Details
-from metalscope.operation import OK, MetalError, OperationKind
+from metalscope._recorder_operation import UNRECORDED, Operation, UntimedOperation, amount
+from metalscope.operation import OK, OperationKind
 
 __all__ = ["UNRECORDED", "Operation", "Recorder", "Recording"]
 
 # What a caller who gives no such argument passes; recognised by identity, the cheapest test.
 _NO_BYTES: Final = 0
 _NO_DEVICE: Final = ""
-
-
-class Operation:
-    """Times one operation as a context manager, sync or async.
-
-    An exception passes through untouched and makes the outcome the
-    :class:`~metalscope.operation.MetalError` it is read as; see
-    :func:`~metalscope.errors.classify`.
-    """
-
-    __slots__ = ("_cell", "_start")
-
-    _cell: Cell | Details
-    _start: int
-
-    def set_error(self, error: MetalError | str | BaseException) -> None:
-        """Count the operation as failed although no exception leaves the block."""
-        details = self._details()
-        details.outcome = None if error is None else details.cell.recorder.outcome_of(error)
-
-    def add_bytes(self, nbytes: int) -> None:
-        """Add to the bytes the operation moved or allocated."""
-        details = self._details()
-        try:
-            details.nbytes = _amount(details.nbytes + _amount(nbytes, "nbytes"), "nbytes")
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            details.cell.recorder.report(error)
-
-    def set_gpu_ns(self, gpu_ns: int) -> None:
-        """Say how long the device itself was busy, ns."""
-        details = self._details()
-        try:
-            details.gpu_ns = _amount(gpu_ns, "gpu_ns")
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            details.cell.recorder.report(error)
-
-    def _details(self) -> Details:
-        cell = self._cell
-        if not isinstance(cell, Details):
-            cell = self._cell = Details(cell)
-        return cell
-
-    def __enter__(self) -> Self:
-        self._start = perf_counter_ns()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            duration_ns = perf_counter_ns() - self._start
-            cell = self._cell
-            if exc is None:
-                cell.append(duration_ns)
-                if len(cell) > PENDING:
-                    cell.fold()
-            else:
-                cell.failed(duration_ns, exc)
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            self._details().cell.recorder.report(error)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(exc_type, exc, traceback)
-
-
-class _Unrecorded(Operation):
-    """What a disabled recorder hands out: one object for all, which does nothing."""
-
-    __slots__ = ()
-
-    def set_error(self, error: MetalError | str | BaseException) -> None: ...
-
-    def add_bytes(self, nbytes: int) -> None: ...
-
-    def set_gpu_ns(self, gpu_ns: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-class UntimedOperation(Operation):
-    """One that is counted without a look at the clock."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if exc is None:
-                self._cell.untimed()
-            else:
-                self._cell.failed(None, exc)
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            self._details().cell.recorder.report(error)
-
-
-UNRECORDED: Final[Operation] = _Unrecorded()
-"""An operation that is not counted."""
 
 
 class Recording:
@@ -205,7 +80,7 @@ class Recording:
         """
         try:
             if duration_ns.__class__ is not int or not 0 <= duration_ns <= MAX_AMOUNT:
-                duration_ns = _amount(duration_ns, "duration_ns")
+                duration_ns = amount(duration_ns, "duration_ns")
             if nbytes is _NO_BYTES and device is _NO_DEVICE and error is None and gpu_ns is None:
                 try:
                     cell = self._plain[kind][name]
@@ -322,20 +197,29 @@ class Recorder(Recording, RecorderBase[Cell]):
     def _operate_sampled(
         self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
     ) -> Operation:
-        operation = self.operate(kind, name, nbytes, device)
-        if operation is UNRECORDED:
-            return operation
-        cell = operation._cell
-        if isinstance(cell, Details):
-            cell = cell.cell
-        # Threads that come between do no more than shift which operation is the timed one.
-        cell.phase = phase = cell.phase + self._sample_rate
-        if phase >= 1.0:
-            cell.phase = phase - 1.0
-            return operation
-        untimed = UntimedOperation()
-        untimed._cell = operation._cell
-        return untimed
+        try:
+            cell = self.plain[kind][name] if device is _NO_DEVICE else None
+        except Exception:  # noqa: BLE001 - as in operation()
+            cell = None
+        try:
+            if cell is None:
+                cell = self.find(kind, name, device, OK)
+            # Threads that come between do no more than shift which operation is the timed one.
+            phase = cell.phase + self._sample_rate
+            if phase >= 1.0:
+                cell.phase = phase - 1.0
+                operation = Operation()
+            else:
+                cell.phase = phase
+                operation = UntimedOperation()
+            if nbytes is _NO_BYTES:
+                operation._cell = cell
+            else:
+                operation._cell = Details(cell, self.known_amount(nbytes, "nbytes") or 0)
+        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
+            self.report(error)
+            return UNRECORDED
+        return operation
 
     def find(self, kind: str, name: str, device: str, outcome: str) -> Cell:
         """Find or make the cell of a series.
@@ -351,7 +235,7 @@ class Recorder(Recording, RecorderBase[Cell]):
     def known_amount(self, value: int, what: str) -> int | None:
         """The value as a whole number; ``None`` and a report where it is none that can be added."""
         try:
-            return _amount(value, what)
+            return amount(value, what)
         except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
             self.report(error)
             return None
@@ -402,10 +286,3 @@ def _record_nothing(
     device: str = "",
     gpu_ns: int | None = None,
 ) -> None: ...
-
-
-def _amount(value: int, what: str) -> int:
-    whole = index(value)
-    if not 0 <= whole <= MAX_AMOUNT:
-        raise ValueError(f"{what} must be from 0 to 2**63 - 1, not {whole!r}")
-    return whole
