@@ -3,6 +3,7 @@ from __future__ import annotations
 from metalscope.readings import DeviceInfo, ResourceKind, ResourceMetrics
 from metalscope.sensors.base import Offer, SensorUnavailableError
 from metalscope.sensors.board import SensorBoard
+from metalscope.sensors.host import open_sensor
 from metalscope.sensors.registry import find_sensors, sensor_names
 
 
@@ -87,12 +88,23 @@ def test_sensors_that_are_not_wanted_are_not_opened():
     made.open_found(without=sensor_names())
     assert made.read() == ()
     made.open_found(without=[name for name in sensor_names() if name != "host"])
-    assert {reading.kind for reading in made.read()} == {
-        ResourceKind.HOST_MEMORY,
-        ResourceKind.CPU_UTILIZATION,
-    }
+    assert {reading.kind for reading in made.read()} == {ResourceKind.HOST_MEMORY}
     made.open_found()
     assert errors == []
+
+
+def test_processor_load_is_absent_until_there_was_time_to_measure_it(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("metalscope.sensors.host.monotonic", lambda: now)
+    sensor = open_sensor()
+
+    def load():
+        return [one.current for one in sensor.read() if one.kind is ResourceKind.CPU_UTILIZATION]
+
+    assert load() == []
+    now += 0.2
+    (measured,) = load()
+    assert load() == [measured]
 
 
 def test_why_a_sensor_is_not_there_is_kept_with_what_to_do():

@@ -7,6 +7,8 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from time import monotonic
+from typing import Final
 
 import psutil
 
@@ -15,6 +17,9 @@ from metalscope.sensors.identity import identity
 from metalscope.snapshot import DeviceInfo, ResourceKind, ResourceMetrics, SystemInfo
 
 __all__ = ["HostSensor", "open_sensor"]
+
+_SHORTEST_WINDOW: Final = 0.1
+"""Seconds; over less, psutil's documentation says, processor load means nothing."""
 
 
 def open_sensor() -> HostSensor:
@@ -32,6 +37,8 @@ class HostSensor:
         self._process = psutil.Process()
         # psutil measures between two calls; what the first one returns means nothing.
         psutil.cpu_percent(interval=None)
+        self._load: float | None = None
+        self._loaded_at = monotonic()
         macos = platform.mac_ver()[0]
         self._facts = SystemInfo(
             host=platform.node(),
@@ -58,9 +65,10 @@ class HostSensor:
         yield ResourceMetrics(
             ResourceKind.HOST_MEMORY, "process_resident", "", current=self._resident()
         )
-        yield ResourceMetrics(
-            ResourceKind.CPU_UTILIZATION, "host", "", current=psutil.cpu_percent(interval=None)
-        )
+        if monotonic() - self._loaded_at >= _SHORTEST_WINDOW:
+            self._load, self._loaded_at = psutil.cpu_percent(interval=None), monotonic()
+        if self._load is not None:
+            yield ResourceMetrics(ResourceKind.CPU_UTILIZATION, "host", "", current=self._load)
 
     def system(self, devices: tuple[DeviceInfo, ...]) -> SystemInfo:
         """The facts of this host, with the memory free at this moment."""
