@@ -1350,7 +1350,17 @@ method_dealloc(Method *method)
     Py_DECREF(type);
 }
 
-/* What the hot path's own says of itself: text, signature. */
+/* What the hot path's own method says of itself: text, signature. */
+static PyObject *
+method_own_attribute(PyObject *self, PyObject *name)
+{
+    State *state = ((Method *)self)->state;
+    PyObject *own = PyObject_GetAttr((PyObject *)state->hot_type, ((Method *)self)->name);
+    PyObject *found = own ? PyObject_GetAttr(own, name) : NULL;
+    Py_XDECREF(own);
+    return found;
+}
+
 static PyObject *
 method_getattro(PyObject *self, PyObject *name)
 {
@@ -1359,20 +1369,15 @@ method_getattro(PyObject *self, PyObject *name)
         return found;
     }
     PyErr_Clear();
-    State *state = ((Method *)self)->state;
-    PyObject *own = PyObject_GetAttr((PyObject *)state->hot_type, ((Method *)self)->name);
-    found = own ? PyObject_GetAttr(own, name) : NULL;
-    Py_XDECREF(own);
-    return found;
+    return method_own_attribute(self, name);
 }
 
 static PyObject *
 method_doc(PyObject *self, void *Py_UNUSED(closure))
 {
-    State *state = ((Method *)self)->state;
-    PyObject *own = PyObject_GetAttr((PyObject *)state->hot_type, ((Method *)self)->name);
-    PyObject *doc = own ? PyObject_GetAttrString(own, "__doc__") : NULL;
-    Py_XDECREF(own);
+    PyObject *name = PyUnicode_InternFromString("__doc__");
+    PyObject *doc = name ? method_own_attribute(self, name) : NULL;
+    Py_XDECREF(name);
     return doc;
 }
 

@@ -1,7 +1,4 @@
-"""The performance counters from their JSON.
-
-Sums of durations are ms there: exact to the nanosecond up to 2**53 ns, 104 days of work.
-"""
+"""The performance counters from their JSON, in which durations are whole nanoseconds too."""
 
 from __future__ import annotations
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import ProxyHandler, build_opener
 
+from metalscope.asking import opener_for, why_no_answer
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.formats import ReportFormat
-from metalscope.option_types import is_loopback
 
 __all__ = ["base_address", "fetch_report"]
 
@@ -34,6 +31,10 @@ _OF_STATUS: Final = {
     403: "it does not let you in",
     421: "it does not answer to this host name; use the one it was started with",
     503: "it could not collect in time; try again",
+}
+_HINTS: Final[dict[type[OSError], str]] = {
+    TimeoutError: "; see --timeout",
+    ConnectionRefusedError: ("; is the program running under `metalscope run`, and on this port?"),
 }
 
 
@@ -64,11 +65,9 @@ def fetch_report(address: SplitResult, form: ReportFormat, *, timeout: float) ->
         CommandFailed: nothing answers, or what answers is not metalscope.
     """
     base = address.geturl().rstrip("/")
-    # A proxy cannot reach this machine's loopback, whatever http_proxy says.
-    local = is_loopback(address.hostname or "")
-    opener = build_opener(ProxyHandler({})) if local else build_opener()
+    asked = f"{base}/api/v1/report?format={form.value}"
     try:
-        with opener.open(f"{base}/api/v1/report?format={form.value}", timeout=timeout) as response:
+        with opener_for(base).open(asked, timeout=timeout) as response:
             body: bytes = response.read(MOST_BYTES + 1)
             media_type: str = response.headers.get_content_type()
     except HTTPError as error:
@@ -98,21 +97,7 @@ def _no_report(base: str, what: str) -> CommandFailed:
 
 
 def _why(error: Exception, timeout: float) -> str:
-    """The reason in words; urllib wraps some errors of the network and not others."""
+    """The reason in words, with what to do about it."""
     cause = getattr(error, "reason", error)
-    match cause:
-        case TimeoutError():
-            return f"no answer within {timeout:g} s; see --timeout"
-        case ConnectionRefusedError():
-            return (
-                "nothing listens there; is the program running under `metalscope run`, "
-                "and on this port?"
-            )
-        case socket.gaierror():
-            return f"no such host ({cause.strerror})"
-        case ssl.SSLError():
-            return f"no secure connection ({cause.reason or cause}); is it http, not https?"
-        case OSError():
-            return cause.strerror or str(cause)
-        case _:
-            return f"the answer is not HTTP ({type(error).__name__})"
+    why = why_no_answer(cause, timeout) or f"the answer is not HTTP ({type(error).__name__})"
+    return why + next((hint for kind, hint in _HINTS.items() if isinstance(cause, kind)), "")

@@ -7,10 +7,8 @@ import socket
 from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
 
-from metalscope.option_types import is_loopback
+from metalscope.asking import opener_for
 
 __all__ = ["ForeignAnswerError", "NoAnswerError", "ask", "ask_json", "reach"]
 
@@ -32,11 +30,8 @@ def ask(base: str, path: str, *, timeout: float) -> str:
         NoAnswerError: there is no answer within ``timeout`` seconds.
         ForeignAnswerError: there is one, and it is no success.
     """
-    # A proxy cannot reach this machine's loopback, whatever http_proxy says.
-    local = is_loopback(urlsplit(base).hostname or "")
-    opener = build_opener(ProxyHandler({})) if local else build_opener()
     try:
-        with opener.open(f"{base.rstrip('/')}{path}", timeout=timeout) as response:
+        with opener_for(base).open(f"{base.rstrip('/')}{path}", timeout=timeout) as response:
             body: bytes = response.read(MOST_BYTES)
     except HTTPError as error:
         raise ForeignAnswerError(f"{path} is answered {error.code} {error.reason}") from error

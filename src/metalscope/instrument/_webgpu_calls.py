@@ -233,28 +233,25 @@ def only_failures(
 
 def noting(scope: Scope, original: Method, note: Callable[[Any, Any], None]) -> Method:
     """A call that is no operation; of its object and its first argument something is noted."""
-
-    @functools.wraps(original)
-    def wrapper(this: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = original(this, *args, **kwargs)
-        except BaseException as error:
-            hide_frame(error)
-            raise
-        telemetry = scope.telemetry
-        if telemetry is not None:
-            try:
-                note(this, args[0] if args else next(iter(kwargs.values()), None))
-            except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-                telemetry.internal_error(ROOM, error)
-        return result
-
-    return wrapper
+    return _noting(
+        scope,
+        original,
+        lambda this, args, kwargs, _result: note(
+            this, args[0] if args else next(iter(kwargs.values()), None)
+        ),
+    )
 
 
 def noting_result(scope: Scope, original: Method, note: Callable[[Any, Any], None]) -> Method:
     """A call that is no operation; of its object and its result something is noted."""
+    return _noting(scope, original, lambda this, _args, _kwargs, result: note(this, result))
 
+
+def _noting(
+    scope: Scope,
+    original: Method,
+    note: Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None],
+) -> Method:
     @functools.wraps(original)
     def wrapper(this: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -265,7 +262,7 @@ def noting_result(scope: Scope, original: Method, note: Callable[[Any, Any], Non
         telemetry = scope.telemetry
         if telemetry is not None:
             try:
-                note(this, result)
+                note(this, args, kwargs, result)
             except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
                 telemetry.internal_error(ROOM, error)
         return result

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 from collections.abc import Iterator
 from http.client import HTTPException
 from time import monotonic, sleep
 from typing import Final
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
 
+from metalscope.asking import opener_for, why_no_answer
 from metalscope.errors import MetalscopeError
-from metalscope.option_types import is_loopback
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError, snapshot_from_dict
 
@@ -47,18 +43,16 @@ def fetch_snapshot(url: str, *, timeout: float = 10.0) -> MetalTelemetrySnapshot
             can read.
     """
     base = url.rstrip("/")
-    # A proxy cannot reach this machine's loopback, whatever http_proxy says.
-    local = is_loopback(urlsplit(base).hostname or "")
-    opener = build_opener(ProxyHandler({})) if local else build_opener()
     try:
-        with opener.open(f"{base}/api/v1/snapshot", timeout=timeout) as response:
+        with opener_for(base).open(f"{base}/api/v1/snapshot", timeout=timeout) as response:
             body: bytes = response.read(MOST_BYTES + 1)
     except HTTPError as error:
         raise SourceUnavailableError(f"{base} answered {error.code} {error.reason}") from error
     except (OSError, HTTPException, ValueError) as error:
         cause = getattr(error, "reason", error)
+        why = why_no_answer(cause, timeout) or f"the answer is not HTTP ({type(cause).__name__})"
         raise SourceUnavailableError(
-            f"cannot fetch from {base}: {_why(cause, timeout)}",
+            f"cannot fetch from {base}: {why}",
             refused=isinstance(cause, ConnectionRefusedError),
         ) from error
     if len(body) > MOST_BYTES:
@@ -103,19 +97,3 @@ def watch(
         # Asks that were missed are let go, not caught up with.
         due = max(due + interval, monotonic())
         sleep(max(0.0, due - monotonic()))
-
-
-def _why(cause: object, timeout: float) -> str:
-    match cause:
-        case TimeoutError():
-            return f"no answer within {timeout:g} s"
-        case ConnectionRefusedError():
-            return "nothing listens there"
-        case socket.gaierror():
-            return f"no such host ({cause.strerror})"
-        case ssl.SSLError():
-            return f"no secure connection ({cause.reason or cause}); is it http, not https?"
-        case OSError():
-            return cause.strerror or str(cause)
-        case _:
-            return f"the answer is not HTTP ({type(cause).__name__})"
