@@ -1,5 +1,5 @@
 #!/bin/sh
-# The tests run against things metalscope did not write: a Prometheus, a Vulkan driver, a browser,
+# The tests run against things metalscope did not write: metrics stores, a Vulkan driver, a browser,
 # a terminal.
 # On Debian and Ubuntu they are installed where they are missing and this user may install them.
 set -eu
@@ -19,6 +19,8 @@ if [ "$(uname -s)" = Darwin ]; then
 fi
 
 need prometheus command -v prometheus
+need prometheus-pushgateway command -v prometheus-pushgateway
+need victoria-metrics command -v victoria-metrics
 need chromium command -v chromium
 need mesa-vulkan-drivers have_vulkan
 need libvulkan1 have_vulkan

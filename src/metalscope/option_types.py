@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
@@ -13,11 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from metalscope.durations import format_duration, parse_duration
 
 __all__ = [
+    "Bytes",
     "Count",
     "CountOrZero",
     "Duration",
     "DurationOrZero",
     "Endpoint",
+    "ExporterEndpoint",
     "Milliseconds",
     "NotificationTarget",
     "Percent",
@@ -55,17 +58,34 @@ def shown_endpoint(url: str) -> str:
     return re.sub(r"[?#].*", "?…", shown, flags=re.DOTALL)
 
 
-def _endpoint(url: str) -> str:
+def _web_endpoint(url: str) -> str:
+    return _endpoint(url, {"http", "https", "grpc"})
+
+
+def _endpoint(url: str, schemes: Collection[str]) -> str:
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or parts.scheme not in {"http", "https", "grpc"} or re.search(r"\s", url):
+    if not usable or parts.scheme not in schemes or re.search(r"\s", url):
         raise ValueError("must be a URL such as 'https://host:port/path'")
     if "@" in parts.netloc:
         raise ValueError("must not hold a user or password: endpoints are shown, put it in headers")
     return url
+
+
+# Beyond HTTP: gRPC, datagrams, and a file on this machine.
+_EXPORTER_SCHEMES: Final = {"http", "https", "grpc", "grpcs", "udp", "unix", "file"}
+
+
+def _exporter_endpoint(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if scheme in {"unix", "file"} and separator:
+        if not rest.startswith("/"):
+            raise ValueError(f"must be '{scheme}:///absolute/path'")
+        return url
+    return _endpoint(url, _EXPORTER_SCHEMES)
 
 
 def _notification_target(target: SecretStr) -> SecretStr:
@@ -115,6 +135,8 @@ Milliseconds = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=1_000_000)]
 CountOrZero = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1_000_000)]
 Port = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65_535)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Bytes = Annotated[int, BeforeValidator(_number), Field(ge=4096, le=2**50)]
+Endpoint = Annotated[str, AfterValidator(_web_endpoint)]
+ExporterEndpoint = Annotated[str, AfterValidator(_exporter_endpoint)]
 SecretHeaders = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
 NotificationTarget = Annotated[SecretStr, AfterValidator(_notification_target)]

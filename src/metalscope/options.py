@@ -8,41 +8,33 @@ arguments) is the business of :mod:`metalscope.config`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import Final
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 
 from metalscope.durations import format_duration
+from metalscope.export_options import (
+    EXPORTER_ENTRY_POINTS,
+    ExporterOptions,
+    ExporterType,
+    ExportOptions,
+)
+from metalscope.option_base import Options
 from metalscope.option_types import (
     Count,
     CountOrZero,
     Duration,
-    DurationOrZero,
     Endpoint,
     Milliseconds,
     NotificationTarget,
     Percent,
     Port,
     Rate,
-    SecretHeaders,
     is_loopback,
     shown_endpoint,
 )
-from metalscope.plugins import entry_points_of
-from metalscope.spelling import nearest, plain
 
 __all__ = [
     "EXPORTER_ENTRY_POINTS",
@@ -60,46 +52,10 @@ __all__ = [
     "shown_endpoint",
 ]
 
-EXPORTER_ENTRY_POINTS: Final = "metalscope.exporters"
-"""Entry point group in which other packages register exporter types of their own."""
-
 _SHORTEST_TICK: Final = timedelta(milliseconds=10)
 
 
-class _Options(BaseModel):
-    """What all groups share; built from code, a bad value raises a ConfigurationError."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        # A validator takes memory and time to build; a program that sets nothing needs none.
-        defer_build=True,
-        # Pydantic's own error text quotes the input, which may be a secret.
-        hide_input_in_errors=True,
-    )
-
-    @classmethod
-    def defaults(cls) -> Self:
-        """All options as they are where nothing is set; no validator is built for them."""
-        return cls.model_construct()  # type: ignore[return-value] # pydantic's plugin loses Self
-
-    if not TYPE_CHECKING:  # type checkers keep the signature that the fields make
-
-        def __init__(self, /, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                from metalscope.config.problems import from_code  # noqa: PLC0415 - it imports us
-
-                raise from_code(type(self), error) from None
-
-        # Says to pydantic that groups inside groups need no call of __init__ to be validated,
-        # so that all problems of the whole are found at once and keep their place.
-        __init__.__pydantic_base_init__ = True
-
-
-class PerformanceCountersOptions(_Options):
+class PerformanceCountersOptions(Options):
     """When the performance counters take a sample, and what they call slow."""
 
     enable_continuous_sampling: bool = Field(
@@ -121,7 +77,7 @@ class PerformanceCountersOptions(_Options):
     )
 
 
-class HealthMonitorOptions(_Options):
+class HealthMonitorOptions(Options):
     """When a component is held to be degraded, and what counts as an anomaly."""
 
     health_check_interval: Duration = Field(
@@ -150,7 +106,7 @@ class HealthMonitorOptions(_Options):
     )
 
 
-class LoggingOptions(_Options):
+class LoggingOptions(Options):
     """The production log: its form, its buffer, and where it goes."""
 
     enable_buffering: bool = Field(True, description="Collect records and write them in batches.")
@@ -174,86 +130,7 @@ class LoggingOptions(_Options):
     )
 
 
-class ExporterType(StrEnum):
-    """The kinds of exporter metalscope itself has a name for."""
-
-    PROMETHEUS = "prometheus"
-    OPENTELEMETRY = "opentelemetry"
-    APPLICATION_INSIGHTS = "application_insights"
-    DATADOG = "datadog"
-    GRAFANA_CLOUD = "grafana_cloud"
-    CUSTOM = "custom"
-
-
-def _exporter_type(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be the name of an exporter type")  # noqa: TRY004 - pydantic's own
-    for known in ExporterType:
-        if plain(value) == plain(known):
-            return known
-    registered = entry_points_of(EXPORTER_ENTRY_POINTS)
-    if value in registered:
-        return value
-    names = [*ExporterType, *sorted(registered)]
-    near = nearest(value, names)
-    raise ValueError(
-        f"must be an exporter type: {', '.join(names)}"
-        + (f"; the nearest is {near}" if near else "")
-    )
-
-
-class ExporterOptions(_Options):
-    """One place the metrics go to."""
-
-    type: Annotated[ExporterType | str, BeforeValidator(_exporter_type)] = Field(
-        description="What it speaks: prometheus, opentelemetry, application_insights, datadog, "
-        "grafana_cloud, custom, or the name another package registered; case is ignored."
-    )
-    name: str = Field(
-        default_factory=lambda data: str(data.get("type", "")),
-        min_length=1,
-        description="The name in logs and in metrics about exporting; the type where none is set.",
-    )
-    endpoint: Endpoint | None = Field(
-        None, description="The URL it sends to; none for a Prometheus that scrapes this program."
-    )
-    headers: SecretHeaders = Field(
-        default_factory=dict, description="HTTP headers sent to this endpoint only; secret."
-    )
-    api_key: SecretStr | None = Field(
-        None, min_length=1, description="The platform's key, instrumentation key or token; secret."
-    )
-    enabled: bool = Field(True, description="Whether it exports.")
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show the endpoint without a query, which may carry a key."""
-        for name, value in super().__repr_args__():
-            yield name, shown_endpoint(value) if name == "endpoint" and value else value
-
-
-class ExportOptions(_Options):
-    """Sending metrics to other systems."""
-
-    export_timeout: Duration = Field(
-        timedelta(seconds=30), description="Longest time one export may take."
-    )
-    auto_export_interval: DurationOrZero = Field(
-        timedelta(),
-        description="Time between two exports; 0 exports at every `reporting_interval`.",
-    )
-    exporters: tuple[ExporterOptions, ...] = Field((), description="The places metrics go to.")
-
-    @field_validator("exporters")
-    @classmethod
-    def _names_differ(cls, exporters: tuple[ExporterOptions, ...]) -> tuple[ExporterOptions, ...]:
-        names = [exporter.name for exporter in exporters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"must have different names; given twice: {', '.join(twice)}")
-        return exporters
-
-
-class AlertsOptions(_Options):
+class AlertsOptions(Options):
     """When an alert is raised, how long it is kept, and who is told.
 
     These thresholds raise alerts. Those of the same name in the top group mark a value as high in
@@ -308,7 +185,7 @@ class AlertsOptions(_Options):
     )
 
 
-class ServerOptions(_Options):
+class ServerOptions(Options):
     """The HTTP server with the page, `/metrics`, `/health` and the API."""
 
     enabled: bool = Field(False, description="Whether the server is started with telemetry.")
@@ -336,7 +213,7 @@ class ServerOptions(_Options):
         return host
 
 
-class TorchOptions(_Options):
+class TorchOptions(Options):
     """What is recorded of PyTorch beyond forwards, backwards, steps, compilations and reads."""
 
     operations_every: CountOrZero = Field(
@@ -351,7 +228,7 @@ class TorchOptions(_Options):
     )
 
 
-class MetalTelemetryOptions(_Options):
+class MetalTelemetryOptions(Options):
     """All options of telemetry. The defaults are fit for production."""
 
     enabled: bool = Field(True, description="Whether anything is recorded at all.")

@@ -41,6 +41,7 @@ __all__ = [
     "ComponentHealth",
     "CustomMetric",
     "DeviceInfo",
+    "Exemplar",
     "HealthReport",
     "HealthStatus",
     "InternalMetrics",
@@ -74,12 +75,36 @@ class HealthStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One duration, and the trace in which it was measured.
+
+    ``value_ms`` is in ms. ``trace_id`` and ``span_id`` are lower-case hex, 32 and 16 digits, as in
+    W3C Trace Context.
+    """
+
+    value_ms: float
+    timestamp: datetime
+    trace_id: str
+    span_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able data."""
+        return {
+            "value_ms": self.value_ms,
+            "timestamp": _iso(self.timestamp),
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class OutcomeMetrics:
     """The operations of one series that ended the same way.
 
     ``outcome`` is ``"ok"`` or a :class:`MetalError`. ``nbytes`` is the bytes they moved or
     allocated. ``gpu_ns`` is device time in ns, summed over the ``gpu_count`` operations for which
     the device itself gave one. ``untimed`` is how many sampling left out of ``durations``.
+    ``exemplars`` are a few of them, each in a trace.
     """
 
     outcome: str
@@ -88,6 +113,7 @@ class OutcomeMetrics:
     gpu_ns: int = 0
     gpu_count: int = 0
     untimed: int = 0
+    exemplars: tuple[Exemplar, ...] = ()
 
     @property
     def count(self) -> int:
@@ -96,7 +122,7 @@ class OutcomeMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data with nothing left out; the cells are those of ``duration_edges``."""
-        return {
+        data = {
             "outcome": str(self.outcome),
             "durations": histogram_to_dict(self.durations),
             "nbytes": self.nbytes,
@@ -104,6 +130,9 @@ class OutcomeMetrics:
             "gpu_count": self.gpu_count,
             "untimed": self.untimed,
         }
+        if self.exemplars:
+            data["exemplars"] = [exemplar.to_dict() for exemplar in self.exemplars]
+        return data
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from metalscope.snapshot import (
     ComponentHealth,
     CustomMetric,
     DeviceInfo,
+    Exemplar,
     HealthReport,
     HealthStatus,
     InternalMetrics,
@@ -121,7 +122,20 @@ def _outcome(data: Data) -> OutcomeMetrics:
     return OutcomeMetrics(
         OK if outcome == OK else MetalError(outcome),
         histogram_from_dict(data["durations"]),
-        *(_whole(data.get(key, 0)) for key in ("nbytes", "gpu_ns", "gpu_count", "untimed")),
+        nbytes=_whole(data.get("nbytes", 0)),
+        gpu_ns=_whole(data.get("gpu_ns", 0)),
+        gpu_count=_whole(data.get("gpu_count", 0)),
+        untimed=_whole(data.get("untimed", 0)),
+        exemplars=tuple(map(_exemplar, data.get("exemplars", ()))),
+    )
+
+
+def _exemplar(data: Data) -> Exemplar:
+    return Exemplar(
+        _number(data["value_ms"]),
+        _time(data["timestamp"]),
+        _text(data["trace_id"]),
+        _text(data["span_id"]),
     )
 
 

@@ -13,11 +13,13 @@ from itertools import groupby
 from typing import Final
 
 from metalscope import semconv
+from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
 from metalscope.semconv import Metric
 from metalscope.snapshot import (
     CustomMetric,
     DeviceInfo,
+    Exemplar,
     HealthStatus,
     MemoryPressure,
     MetalTelemetrySnapshot,
@@ -39,12 +41,16 @@ class Distribution:
     """One series of a histogram.
 
     ``buckets`` are cumulative ``(upper bound, count)`` pairs without ``+Inf``. ``sum`` is ``None``
-    where negative values were recorded, as it would then be no counter.
+    where negative values were recorded, as it would then be no counter. ``durations`` is what a
+    histogram of durations was drawn from: its exponential buckets are asked of it. ``exemplars``
+    are single values with the trace they belong to, in the histogram's unit.
     """
 
     buckets: Sequence[tuple[float, int]]
     count: int
     sum: float | None
+    durations: DurationHistogram | None = None
+    exemplars: Sequence[Exemplar] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,13 @@ def _durations(snapshot: MetalTelemetrySnapshot) -> Iterator[tuple[LabelValues, 
             durations = outcome.durations
             yield (
                 (operation.kind, operation.name, operation.device, outcome.outcome),
-                Distribution(durations.classic(), durations.count, durations.total_ms),
+                Distribution(
+                    durations.classic(),
+                    durations.count,
+                    durations.total_ms,
+                    durations,
+                    outcome.exemplars,
+                ),
             )
 
 

@@ -1,0 +1,198 @@
+"""Which metrics an exporter may send, and under which names and labels it sends them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from metalscope.export.families import Distribution, Family, LabelValues, families
+from metalscope.export.resource import resource_of
+from metalscope.export.sanitize import sanitized
+from metalscope.semconv import Metric
+
+if TYPE_CHECKING:
+    from metalscope.export_options import SelectionOptions
+    from metalscope.snapshot import MetalTelemetrySnapshot, TelemetryEvent
+
+__all__ = ["MetricView"]
+
+Clean = Callable[[str], str]
+T = TypeVar("T")
+
+
+class MetricView:
+    """Snapshots as one exporter is to see them.
+
+    Args:
+        selections: what is chosen, renamed and cleaned, in this order; one that is at its defaults
+            changes nothing.
+        labels: put on every series by those protocols that have no resource, on the resource by
+            the others; see :meth:`resource`.
+        service_name: the service, where the options name one.
+    """
+
+    def __init__(
+        self,
+        selections: Sequence[SelectionOptions] = (),
+        *,
+        labels: Mapping[str, str] | None = None,
+        service_name: str | None = None,
+    ) -> None:
+        self._selections = [_Selection.of(one) for one in selections]
+        self._labels = dict(labels or {})
+        self._service_name = service_name
+
+    def families(self, snapshot: MetalTelemetrySnapshot) -> Iterator[Family]:
+        """The metric families to send, those without any series left out.
+
+        ``labels`` of the options are not among theirs.
+        """
+        found: Iterable[Family] = families(snapshot)
+        for selection in self._selections:
+            found = selection.families(found)
+        return (family for family in found if family.values or family.distributions)
+
+    def events(self, snapshot: MetalTelemetrySnapshot) -> Iterator[TelemetryEvent]:
+        """The custom events the snapshot holds, oldest first, cleaned."""
+        for event in snapshot.events:
+            for selection in self._selections:
+                event = replace(event, properties=selection.properties(event.properties))  # noqa: PLW2901
+            yield event
+
+    def resource(self, snapshot: MetalTelemetrySnapshot) -> dict[str, str | int]:
+        """Who speaks, by OpenTelemetry's resource conventions, with the ``labels`` of the options.
+
+        Always has ``service.name`` and ``service.instance.id``.
+        """
+        attributes = resource_of(snapshot, self._service_name) | self._labels
+        for selection in self._selections:
+            attributes = selection.attributes(attributes)
+        return attributes
+
+    def identity(self, snapshot: MetalTelemetrySnapshot) -> dict[str, str]:
+        """The labels a push protocol without a resource puts on every series.
+
+        ``job`` and ``instance`` are what a scrape would have put there, then the ``labels`` of the
+        options, which may replace them.
+        """
+        resource = self.resource(snapshot)
+        names = {"job": "service.name", "instance": "service.instance.id"}
+        named = {label: str(resource[name]) for label, name in names.items() if name in resource}
+        return named | self._labels
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """One group of options, ready to be applied."""
+
+    options: SelectionOptions
+    clean: tuple[Clean, ...]
+
+    @classmethod
+    def of(cls, options: SelectionOptions) -> _Selection:
+        clean: list[Clean] = [
+            partial(re.compile(pattern).sub, text) for pattern, text in options.replace.items()
+        ]
+        if options.sanitize:
+            clean.append(sanitized)
+        return cls(options, tuple(clean))
+
+    def families(self, found: Iterable[Family]) -> Iterator[Family]:
+        for family in found:
+            if self._allows(family.metric.name):
+                yield self._relabelled(self._renamed(family))
+
+    def properties(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        dropped = self.options.drop_labels
+        return {
+            key: self._cleaned(value) for key, value in properties.items() if key not in dropped
+        }
+
+    def attributes(self, attributes: Mapping[str, str | int]) -> dict[str, str | int]:
+        # Without a name and an instance, the series of two processes would be one.
+        kept = {"service.name", "service.instance.id"}
+        return {
+            name: self._cleaned(value) if name not in kept else value
+            for name, value in attributes.items()
+            if name in kept or name not in self.options.drop_labels
+        }
+
+    def _allows(self, name: str) -> bool:
+        allow, deny = self.options.allow, self.options.deny
+        if any(fnmatchcase(name, pattern) for pattern in deny):
+            return False
+        return not allow or any(fnmatchcase(name, pattern) for pattern in allow)
+
+    def _renamed(self, family: Family) -> Family:
+        name = self.options.rename.get(family.metric.name)
+        if name is None:
+            return family
+        suffix = {"counter": "_total", "info": "_info"}.get(family.metric.type, "")
+        name = name if name.endswith(suffix) else name + suffix
+        return replace(family, metric=replace(family.metric, name=name))
+
+    def _relabelled(self, family: Family) -> Family:
+        metric = family.metric
+        dropped, renamed = set(self.options.drop_labels), self.options.rename_labels
+        if not (self.clean or dropped & {*metric.labels} or renamed.keys() & {*metric.labels}):
+            return family
+        kept = [place for place, label in enumerate(metric.labels) if label not in dropped]
+        labels = tuple(renamed.get(metric.labels[place], metric.labels[place]) for place in kept)
+
+        def chosen(values: LabelValues) -> LabelValues:
+            return tuple(self._cleaned(values[place]) for place in kept)
+
+        return Family(
+            replace(metric, labels=labels),
+            _merged(((chosen(k), v) for k, v in family.values), _adder(metric)),
+            _merged(((chosen(k), v) for k, v in family.distributions), _added),
+        )
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for clean in self.clean:
+                value = clean(value)
+        elif isinstance(value, Mapping):
+            return {key: self._cleaned(part) for key, part in value.items()}
+        elif isinstance(value, list | tuple):
+            return [self._cleaned(part) for part in value]
+        return value
+
+
+_ADDED_UP: Final = frozenset({"counter"})
+
+
+def _adder(metric: Metric) -> Callable[[float, float], float]:
+    if metric.type in _ADDED_UP:
+        return lambda one, other: one + other
+    return max
+
+
+def _merged(
+    pairs: Iterable[tuple[LabelValues, T]], add: Callable[[T, T], T]
+) -> list[tuple[LabelValues, T]]:
+    merged: dict[LabelValues, T] = {}
+    for labels, value in pairs:
+        merged[labels] = add(merged[labels], value) if labels in merged else value
+    return list(merged.items())
+
+
+def _added(one: Distribution, other: Distribution) -> Distribution:
+    # Families of one metric have one set of bounds.
+    buckets = [
+        (bound, count + more)
+        for (bound, count), (_, more) in zip(one.buckets, other.buckets, strict=True)
+    ]
+    both = one.durations is not None and other.durations is not None
+    return Distribution(
+        buckets,
+        one.count + other.count,
+        None if one.sum is None or other.sum is None else one.sum + other.sum,
+        one.durations + other.durations if both else None,  # type: ignore[operator]
+        tuple(chain(one.exemplars, other.exemplars)),
+    )
