@@ -27,7 +27,7 @@ demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, 
 	$(BIN)/metalscope demo $(ARGS)
 
 test: $(READY) $(TORCH) peers ## Run all tests, against real servers and a real browser
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart=0 $(ARGS)
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_origin
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -24,16 +27,20 @@ NOT_READ = "**Not read yet.**"
 
 def tables() -> str:
     """All groups, each with its table."""
-    parts = [_table("Telemetry", "", MetalTelemetryOptions)]
-    for name in MetalTelemetryOptions.model_fields:
-        group = group_of(MetalTelemetryOptions, name)
-        if group is None:
-            continue
-        parts.append(_table(f"`{name}`", f"{name}.", group))
-        for field in group.model_fields:
-            if items := item_group_of(group, field):
-                parts.append(_table(f"`{name}.{field}[]`", f"{name}.{field}[].", items))
-    return "\n".join(parts)
+    return "\n".join(
+        [_table("Telemetry", "", MetalTelemetryOptions), *_below(MetalTelemetryOptions, "")]
+    )
+
+
+def _below(model: type[BaseModel], above: str) -> Iterator[str]:
+    """The tables of the groups in a group, and of the groups in its lists."""
+    for name in model.model_fields:
+        group, items = group_of(model, name), item_group_of(model, name)
+        within = group or items
+        if within is not None:
+            place = f"{above}{name}" if group else f"{above}{name}[]"
+            yield _table(f"`{place}`", f"{place}.", within)
+            yield from _below(within, f"{place}.")
 
 
 def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
@@ -59,13 +66,22 @@ def _default(field: FieldInfo) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, timedelta):
         return f"`{format_duration(default)}`"
-    if isinstance(default, int | float):
+    if isinstance(default, float):
         return f"`{default:g}`"
+    if isinstance(default, int):
+        return f"`{default}`"
     return f"`{default}`" if isinstance(default, str) else "none"
 
 
 def _takes(field: FieldInfo) -> str:
-    annotation = field.annotation
+    annotation: Any = field.annotation
+    if isinstance(annotation, UnionType):
+        # One that need not be set.
+        annotation = next(one for one in get_args(annotation) if one is not type(None))
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return ", ".join(annotation)
     if annotation in {int, float}:
         bounds = {
             sign: f"{getattr(one, sign):g}" if annotation is float else str(getattr(one, sign))

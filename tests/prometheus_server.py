@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peer_process import running
 from peers import free_port, require_peer
-
-READY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,7 @@ class Target:
     job: str
     address: str
     path: str = "/metrics"
+    honor_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,39 +62,33 @@ class PrometheusServer:
 
 @contextmanager
 def running_prometheus(
-    *targets: Target, directory: Path, scrape_interval: str = "1s"
+    *targets: Target,
+    directory: Path,
+    scrape_interval: str = "1s",
+    arguments: Sequence[str] = (),
+    prefix: str = "",
 ) -> Iterator[PrometheusServer]:
-    """Start Debian's or anyone's ``prometheus``, yield it when ready, stop it by its pid."""
+    """Start Debian's or anyone's ``prometheus``, yield it when ready, stop it by its pid.
+
+    ``arguments`` go on its command line. ``prefix`` is the path before all of its own.
+    """
     program = require_peer("prometheus")
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "prometheus.json"  # JSON is YAML
     config.write_text(json.dumps(_config(targets, scrape_interval)))
-    log = directory / "prometheus.log"
-    port = free_port()
+    address = f"127.0.0.1:{free_port()}"
+    server = PrometheusServer(f"http://{address}{prefix}")
     command = [
         program,
         f"--config.file={config}",
         f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={address}",
+        f"--web.route-prefix={prefix or '/'}",
         "--log.level=warn",
+        *arguments,
     ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=directory)
-    try:
-        server = PrometheusServer(f"http://127.0.0.1:{port}")
-        _wait_until(
-            lambda: process.poll() is not None or _answers(f"{server.url}/-/ready"),
-            f"prometheus did not become ready: {log.read_text()}",
-        )
-        assert process.poll() is None, f"prometheus ended: {log.read_text()}"
+    with running(command, ready=f"{server.url}/-/ready", directory=directory):
         yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _config(targets: tuple[Target, ...], scrape_interval: str) -> dict[str, Any]:
@@ -106,23 +98,9 @@ def _config(targets: tuple[Target, ...], scrape_interval: str) -> dict[str, Any]
             {
                 "job_name": target.job,
                 "metrics_path": target.path,
+                "honor_labels": target.honor_labels,
                 "static_configs": [{"targets": [target.address]}],
             }
             for target in targets
         ],
     }
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _wait_until(done: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, complaint
-        time.sleep(0.1)

@@ -130,6 +130,23 @@ class RecorderBase(ABC, Generic[C]):
             self._on_error(ROOM, failure)
             return MetalError.INTERNAL_ERROR
 
+    def series_of(self, kind: str, name: str, device: str, outcome: str) -> Series | None:
+        """The series that counts such an operation; ``None`` where none does, or can."""
+        cells = self._cells
+        try:
+            cell = cells.get((kind, name, device, outcome))  # type: ignore[call-overload]
+        except Exception:  # noqa: BLE001 - a name that cannot be hashed can still be shown
+            cell = None
+        try:
+            if cell is None:
+                known = _kind(kind)
+                cell = cells.get(Series(known, _label(name), _label(device), outcome))
+                if cell is None:
+                    cell = cells.get(Series(known, OTHER, "", outcome))
+        except Exception:  # noqa: BLE001 - it was told of when it could not be counted
+            return None
+        return None if cell is None else cell.series
+
     def collect(self) -> dict[Series, Totals]:
         """All counts since the start, by series; series that were evicted are left out."""
         with self._reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from pydantic import SecretStr
 from metalscope.config import load_options
 from metalscope.durations import DurationLike
 from metalscope.errors import ConfigurationError
+from metalscope.export.prometheus_endpoint import meaning
+from metalscope.export_options import ExporterOptions
 from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
 from metalscope.options import ExporterType, MetalTelemetryOptions
 
@@ -50,51 +53,86 @@ class MetalTelemetryBuilder:
         name: str = "Prometheus",
         host: str | None = None,
         port: int | None = None,
+        **more: Any,
     ) -> Self:
-        """Let a Prometheus scrape this program's ``/metrics``.
+        """Let a Prometheus scrape this program's ``/metrics``, or push to one.
 
         Without an endpoint, or with one on this machine such as
         ``http://127.0.0.1:9464/metrics``, this turns the HTTP server on, there or at ``host`` and
-        ``port``. An endpoint elsewhere is a Prometheus's own address: it is kept, and the manager
-        says at start that this Prometheus has to do the scraping.
+        ``port``. To an endpoint elsewhere, or with a path such as ``/api/v1/write``, metrics are
+        pushed, by remote write or to a Pushgateway; ``protocol`` says which where the endpoint
+        does not (see :func:`~metalscope.export.prometheus_endpoint.meaning`).
 
         Raises:
             ConfigurationError: The endpoint is on this machine, and is not one that the server
                 can serve, or contradicts ``host`` or ``port``.
         """
-        if endpoint is None or is_loopback(endpoint_host(endpoint)):
+        own = endpoint is None or is_loopback(endpoint_host(endpoint))
+        if own and not _pushes(endpoint, more.get("protocol")):
             if endpoint is not None:
                 host, port = _bind_address(endpoint, host, port)
             self.with_server(host=host, port=port)
-        return self._add(name, ExporterType.PROMETHEUS, endpoint, headers=headers)
+        return self._add(name, ExporterType.PROMETHEUS, endpoint, headers=headers, **more)
 
     def add_opentelemetry(
         self,
-        endpoint: str,
+        endpoint: str | None = None,
         headers: Mapping[str, str | SecretStr] | None = None,
         *,
         name: str = "OpenTelemetry",
+        **more: Any,
     ) -> Self:
-        """Send metrics to an OpenTelemetry collector by OTLP."""
-        return self._add(name, ExporterType.OPENTELEMETRY, endpoint, headers=headers)
+        """Send metrics to an OpenTelemetry collector by OTLP.
+
+        Without an endpoint the ``OTEL_EXPORTER_OTLP_*`` variables say it. ``more`` is any other
+        option of :class:`~metalscope.options.ExporterOptions`, such as ``protocol="grpc"``; this
+        holds for all exporters below.
+        """
+        return self._add(name, ExporterType.OPENTELEMETRY, endpoint, headers=headers, **more)
 
     def add_application_insights(
-        self, endpoint: str, key: str | SecretStr, *, name: str = "ApplicationInsights"
+        self,
+        endpoint: str | None = None,
+        key: str | SecretStr | None = None,
+        *,
+        name: str = "ApplicationInsights",
+        **more: Any,
     ) -> Self:
-        """Send metrics to Azure Application Insights; ``key`` is the instrumentation key."""
-        return self._add(name, ExporterType.APPLICATION_INSIGHTS, endpoint, api_key=key)
+        """Send metrics to Azure Application Insights.
+
+        ``key`` is the connection string, or the instrumentation key for the ``endpoint``; without
+        one ``APPLICATIONINSIGHTS_CONNECTION_STRING`` says it.
+        """
+        return self._add(name, ExporterType.APPLICATION_INSIGHTS, endpoint, api_key=key, **more)
 
     def add_datadog(
-        self, endpoint: str, api_key: str | SecretStr, *, name: str = "DataDog"
+        self,
+        endpoint: str | None = None,
+        api_key: str | SecretStr | None = None,
+        *,
+        name: str = "DataDog",
+        **more: Any,
     ) -> Self:
-        """Send metrics to Datadog."""
-        return self._add(name, ExporterType.DATADOG, endpoint, api_key=api_key)
+        """Send metrics to Datadog; without arguments ``DD_SITE`` and ``DD_API_KEY`` say where."""
+        return self._add(name, ExporterType.DATADOG, endpoint, api_key=api_key, **more)
 
     def add_grafana_cloud(
-        self, endpoint: str, api_key: str | SecretStr, *, name: str = "GrafanaCloud"
+        self,
+        endpoint: str,
+        api_key: str | SecretStr,
+        *,
+        user: str | None = None,
+        name: str = "GrafanaCloud",
+        **more: Any,
     ) -> Self:
-        """Send metrics to Grafana Cloud."""
-        return self._add(name, ExporterType.GRAFANA_CLOUD, endpoint, api_key=api_key)
+        """Send metrics to Grafana Cloud, by OTLP or remote write as the endpoint's path says.
+
+        ``user`` is the instance id of the stack; it may also stand before the token:
+        ``"123456:glc_…"``.
+        """
+        return self._add(
+            name, ExporterType.GRAFANA_CLOUD, endpoint, api_key=api_key, user=user, **more
+        )
 
     def add_custom(
         self,
@@ -103,9 +141,27 @@ class MetalTelemetryBuilder:
         headers: Mapping[str, str | SecretStr] | None = None,
         *,
         type: str = "custom",  # noqa: A002 - the option's own name
+        **more: Any,
     ) -> Self:
-        """Send metrics as JSON, or by an exporter another package registered as ``type``."""
-        return self._add(name, type, endpoint, headers=headers)
+        """Send metrics as JSON to a URL or a ``file:///``, or by another package's ``type``."""
+        return self._add(name, type, endpoint, headers=headers, **more)
+
+    def with_spool(
+        self,
+        directory: str | PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        max_age: DurationLike | None = None,
+    ) -> Self:
+        """Keep on disk, in ``directory``, what could not be sent yet.
+
+        ``max_bytes`` is for each exporter; what is older than ``max_age`` is let go.
+        """
+        return self._set(
+            export__spool__directory=str(directory),
+            export__spool__max_bytes=max_bytes,
+            export__spool__max_age=max_age,
+        )
 
     def with_performance_thresholds(
         self,
@@ -227,6 +283,7 @@ class MetalTelemetryBuilder:
         *,
         headers: Mapping[str, str | SecretStr] | None = None,
         api_key: str | SecretStr | None = None,
+        **more: Any,
     ) -> Self:
         self._exporters.append(
             {
@@ -235,6 +292,7 @@ class MetalTelemetryBuilder:
                 "endpoint": endpoint,
                 "headers": {key: _secret(value) for key, value in (headers or {}).items()},
                 "api_key": None if api_key is None else _secret(api_key),
+                **{option: value for option, value in more.items() if value is not None},
             }
         )
         return self
@@ -242,6 +300,16 @@ class MetalTelemetryBuilder:
 
 def _secret(text: str | SecretStr) -> SecretStr:
     return text if isinstance(text, SecretStr) else SecretStr(text)
+
+
+def _pushes(endpoint: str | None, protocol: str | None) -> bool:
+    try:
+        options = ExporterOptions(
+            type=ExporterType.PROMETHEUS, endpoint=endpoint, protocol=protocol
+        )
+        return meaning(options).protocol != "scrape"
+    except ConfigurationError:
+        return False
 
 
 def _bind_address(endpoint: str, host: str | None, port: int | None) -> tuple[str, int]:

@@ -37,6 +37,7 @@ __all__ = [
     "ExportOptions",
     "ExporterOptions",
     "ExporterType",
+    "ExternalOptions",
     "HistogramForm",
     "RetryOptions",
     "SelectionOptions",
@@ -64,7 +65,7 @@ class ExporterType(StrEnum):
 
 PROTOCOLS: Final[dict[ExporterType, tuple[str, ...]]] = {
     ExporterType.PROMETHEUS: ("scrape", "remote_write", "pushgateway"),
-    ExporterType.OPENTELEMETRY: ("grpc", "http/protobuf", "http/json"),
+    ExporterType.OPENTELEMETRY: ("http/protobuf", "http/json", "grpc"),
     ExporterType.APPLICATION_INSIGHTS: (),
     ExporterType.DATADOG: ("v2", "v1", "dogstatsd"),
     ExporterType.GRAFANA_CLOUD: ("otlp", "remote_write"),
@@ -188,6 +189,19 @@ class SelectionOptions(Options):
             except (re.error, IndexError) as error:
                 raise ValueError(f"must be regular expressions: {pattern!r}: {error}") from None
         return patterns
+
+
+class ExternalOptions(SelectionOptions):
+    """What may leave for external endpoints, before each exporter's own `metrics`."""
+
+    sanitize: bool = Field(
+        True, description="As in `export.exporters[].metrics`; on, where nothing is said."
+    )
+    drop_labels: tuple[str, ...] = Field(
+        ("host.id",),
+        description="As in `export.exporters[].metrics`. The machine's id is not for others' "
+        "networks (machine-id(5)).",
+    )
 
 
 class TlsOptions(Options):
@@ -381,8 +395,8 @@ class ExportOptions(Options):
     exporters: tuple[ExporterOptions, ...] = Field((), description="The places metrics go to.")
     spool: SpoolOptions = Field(SpoolOptions.defaults(), description="What could not be sent yet.")
     retry: RetryOptions = Field(RetryOptions.defaults(), description="Failed exports.")
-    external: SelectionOptions = Field(
-        SelectionOptions.defaults(),
+    external: ExternalOptions = Field(
+        ExternalOptions.defaults(),
         description="What may leave for external endpoints, before each exporter's own `metrics`.",
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import isqrt, sqrt
 from typing import Final
 
@@ -68,9 +68,19 @@ EDGES_NS: Final[tuple[int, ...]] = tuple(
 )
 """Inclusive upper bounds of the cells, ns, ascending; one more cell holds what passes them all."""
 
-_EXPONENTIAL_CELLS: Final = tuple(bisect_left(EDGES_NS, edge) for edge in _EXPONENTIAL_NS)
-_CLASSIC_CELLS: Final = tuple(bisect_left(EDGES_NS, edge) for edge in _CLASSIC_NS)
-_CATEGORY_CELLS: Final = tuple(bisect_left(EDGES_NS, edge) for edge in _CATEGORY_NS)
+# Of each cell the exponential bucket it is part of; -1 is the zero bucket, and what passes the last
+# bound is counted in the last.
+_EXPONENTIAL_BUCKETS: Final = tuple(
+    min(bisect_left(_EXPONENTIAL_NS, edge), len(_EXPONENTIAL_NS) - 1) - 1
+    for edge in (*EDGES_NS, EDGES_NS[-1] + 1)
+)
+# Of each cell the classic bucket, and the category, that it is part of.
+_CLASSIC_BUCKETS: Final = tuple(
+    bisect_left(_CLASSIC_NS, edge) for edge in (*EDGES_NS, EDGES_NS[-1] + 1)
+)
+_CATEGORIES: Final = tuple(
+    bisect_left(_CATEGORY_NS, edge) for edge in (*EDGES_NS, EDGES_NS[-1] + 1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class DurationHistogram:
     @property
     def count(self) -> int:
         """How many durations were counted."""
-        return sum(count for _, count in self.cells)
+        return sum([count for _, count in self.cells])
 
     @property
     def total_ms(self) -> float:
@@ -149,6 +159,8 @@ class DurationHistogram:
     def __add__(self, other: DurationHistogram) -> DurationHistogram:
         if not isinstance(other, DurationHistogram):
             return NotImplemented
+        if self == _NOTHING:
+            return other
         merged = dict(self.cells)
         for index, count in other.cells:
             merged[index] = merged.get(index, 0) + count
@@ -215,41 +227,43 @@ class DurationHistogram:
 
     def categories(self) -> dict[PerformanceCategory, int]:
         """How many durations were fast, normal, slow and very slow: exact counts."""
-        fast, normal, slow = self._cumulative(_CATEGORY_CELLS)
-        return {
-            PerformanceCategory.FAST: fast,
-            PerformanceCategory.NORMAL: normal - fast,
-            PerformanceCategory.SLOW: slow - normal,
-            PerformanceCategory.VERY_SLOW: self.count - slow,
-        }
+        counts = [0] * (len(_CATEGORY_NS) + 1)
+        for cell, count in self.cells:
+            counts[_CATEGORIES[cell]] += count
+        return dict(zip(PerformanceCategory, counts, strict=True))
 
     def classic(self) -> tuple[tuple[float, int], ...]:
         """Cumulative ``(upper bound in ms, count)`` at :data:`CLASSIC_BOUNDS_MS`, without +Inf."""
-        return tuple(zip(CLASSIC_BOUNDS_MS, self._cumulative(_CLASSIC_CELLS), strict=True))
+        counts = [0] * (len(_CLASSIC_NS) + 1)
+        for cell, count in self.cells:
+            counts[_CLASSIC_BUCKETS[cell]] += count
+        return tuple(zip(CLASSIC_BOUNDS_MS, accumulate(counts), strict=False))
 
     def exponential(self) -> ExponentialBuckets:
         """The same counts as base-2 exponential buckets of :data:`SCALE`, exactly.
 
         Durations past the last bound, 70 minutes, are counted in the last bucket.
         """
-        at_bounds = self._cumulative(_EXPONENTIAL_CELLS)
-        zero = at_bounds[0]
-        counts = [high - low for low, high in pairwise(at_bounds)]
-        counts[-1] += self.count - at_bounds[-1]
-        used = [k for k, count in enumerate(counts) if count]
-        first, last = (used[0], used[-1] + 1) if used else (0, 0)
+        zero = 0
+        counts: dict[int, int] = {}
+        for cell, count in self.cells:
+            bucket = _EXPONENTIAL_BUCKETS[cell]
+            if bucket < 0:
+                zero += count
+            else:
+                counts[bucket] = counts.get(bucket, 0) + count
+        # Cells come in order, so their buckets do.
+        first, last = (next(iter(counts)), bucket) if counts else (0, -1)
         return ExponentialBuckets(
             scale=SCALE,
             zero_threshold_ms=2.0 ** (MIN_INDEX / 2**SCALE),
             zero_count=zero,
             offset=MIN_INDEX + first,
-            counts=tuple(counts[first:last]),
+            counts=tuple(counts.get(k, 0) for k in range(first, last + 1)),
         )
 
-    def _cumulative(self, upto: Sequence[int]) -> list[int]:
-        indices = [index for index, _ in self.cells]
-        running = [0, *accumulate(count for _, count in self.cells)]
-        return [running[bisect_left(indices, cell + 1)] for cell in upto]
+
+_NOTHING: Final = DurationHistogram()
 
 
 def _lower_edge(index: int) -> int:

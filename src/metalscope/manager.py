@@ -22,7 +22,7 @@ from metalscope.recorder import Recorder, Recording
 from metalscope.sensors.board import SensorBoard
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
-from metalscope.services import join_processes, start_server_for
+from metalscope.services import join_processes, start_exporters_for, start_server_for
 from metalscope.snapshot import (
     DeviceInfo,
     InternalMetrics,
@@ -32,11 +32,16 @@ from metalscope.snapshot import (
 from metalscope.timed import Function, timed
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from metalscope.analysis import ReportThresholds
+    from metalscope.export.base import MetricsExporter
+    from metalscope.export.exporter import MetalMetricsExporter
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
     from metalscope.sensors.base import Sensor
     from metalscope.server import RunningServer
+    from metalscope.traced import TracedRecording
 
 __all__ = ["Consumer", "MetalTelemetryManager"]
 
@@ -68,6 +73,12 @@ class MetalTelemetryManager(Recording):
             sample_rate=options.sample_rate,
         )
         self._record_by(self._recorder)
+        self._traced: TracedRecording | None = None
+        if options.enabled and options.exemplars:
+            from metalscope.traced import TracedRecording  # noqa: PLC0415 - only where asked for
+
+            self._traced = TracedRecording(self._recorder, self._errors.report)
+            self._traced.stand_before(self)
         self._custom = CustomMetrics(max_series=options.max_custom_series)
         self._events = EventLog(
             max_events=options.max_events, retention=options.metrics_retention_period
@@ -93,6 +104,7 @@ class MetalTelemetryManager(Recording):
         self._thread = None
         self._on_shutdown: list[Callable[[], None]] = []
         self.server: RunningServer | None = None
+        self.exporter: MetalMetricsExporter | None = None
         self._series = SeriesBook()
         self._activity = ActivityWindow(self.options.history_window.total_seconds())
         self._started_at = datetime.now(UTC)
@@ -149,8 +161,8 @@ class MetalTelemetryManager(Recording):
         """Start the tick, and the HTTP server where the options enable it. Idempotent.
 
         Raises:
-            ConfigurationError: the server's address cannot be used.
-            MissingExtraError: the server is enabled and its libraries are not installed.
+            ConfigurationError: the server's address, the spool or an exporter cannot be used.
+            MissingExtraError: the libraries of the server or of an exporter are not installed.
         """
         with self._lock:
             if self.is_running:
@@ -160,6 +172,7 @@ class MetalTelemetryManager(Recording):
             try:
                 directory = self.options.processes_directory
                 file = join_processes(self, directory) if directory is not None else None
+                start_exporters_for(self)
                 if self.options.server.enabled:
                     self.server = start_server_for(self, file)
             except BaseException:
@@ -179,6 +192,7 @@ class MetalTelemetryManager(Recording):
             return
         try:
             join_processes(self, directory)
+            start_exporters_for(self)
             self._start_tick()
         except Exception as error:  # noqa: BLE001 - law: the program's fork must go on
             self.internal_error("processes", error)
@@ -236,6 +250,24 @@ class MetalTelemetryManager(Recording):
         """
         return self._consumers.subscribe(consumer)
 
+    def add_exporter(
+        self, exporter: MetricsExporter, *, name: str, interval: timedelta | None = None
+    ) -> None:
+        """Export by one of your own from now on, beside those of the options.
+
+        Args:
+            exporter: what sends; see :class:`~metalscope.export.base.MetricsExporter`.
+            name: its name in logs, metrics and the spool.
+            interval: time between two exports; as often as the others where ``None``.
+
+        Raises:
+            ConfigurationError: there is an exporter of this name, or the spool cannot be used.
+        """
+        with self._lock:
+            start_exporters_for(self, even_if_none=True)
+            assert self.exporter is not None  # noqa: S101 - for the type checker
+            self.exporter.add(exporter, name=name, interval=interval)
+
     # -- what it knows -----------------------------------------------------------------------
 
     def get_snapshot(self) -> MetalTelemetrySnapshot:
@@ -266,6 +298,7 @@ class MetalTelemetryManager(Recording):
                 errors=MappingProxyType(self._errors.counts()),
                 overflowed=self._recorder.overflowed + self._custom.overflowed,
                 dropped=MappingProxyType(self._dropped()),
+                exporters=() if self.exporter is None else self.exporter.status(),
             ),
             retired_operations=retired.operations,
             retired_errors=retired.errors,
@@ -293,10 +326,18 @@ class MetalTelemetryManager(Recording):
             error_rate=options.health_monitor.anomaly_error_rate_threshold,
         )
 
-    def export_now(self) -> MetalTelemetrySnapshot:
-        """Collect now and hand the snapshot to every consumer; return it."""
-        snapshot = self.get_snapshot()
-        self._consumers.feed(snapshot)
+    def export_now(self, timeout: float | None = None) -> MetalTelemetrySnapshot:
+        """Collect now and hand the snapshot to every consumer and exporter; return it.
+
+        Args:
+            timeout: how many s to wait for the exporters; ``export.export_timeout`` where
+                ``None``. What is not sent by then stays in their queues. What became of it is in
+                the snapshot's ``internals.exporters`` from then on, and returned one by one by
+                ``tel.exporter.export_now``.
+        """
+        snapshot = self._feed()
+        if self.exporter is not None:
+            self.exporter.export_now(snapshot, timeout)
         return snapshot
 
     # -- inside ------------------------------------------------------------------------------
@@ -311,7 +352,7 @@ class MetalTelemetryManager(Recording):
         for stop in reversed(services):
             # One service must not keep the next alive.
             self._guarded("shutdown", stop)
-        self.server = None
+        self.server = self.exporter = None
 
     def _run(self) -> None:
         tick = self.options.tick_interval.total_seconds()
@@ -331,7 +372,12 @@ class MetalTelemetryManager(Recording):
     def _tick(self) -> None:
         self._guarded("tick", self._observe)
         self._guarded("counters", self.counters.tick)
-        self._guarded("tick", self.export_now)
+        self._guarded("tick", self._feed)
+
+    def _feed(self) -> MetalTelemetrySnapshot:
+        snapshot = self.get_snapshot()
+        self._consumers.feed(snapshot)
+        return snapshot
 
     def _guarded(self, room: str, work: Callable[[], object]) -> None:
         try:
@@ -347,7 +393,9 @@ class MetalTelemetryManager(Recording):
     def _collect(self, now: datetime) -> tuple[tuple[OperationMetrics, ...], Retired]:
         # One at a time, so that no reader's counters ever seem to go back.
         with self._collect_lock:
-            return self._series.update(self._recorder.collect(), now)
+            totals = self._recorder.collect()
+            exemplars = self._traced.collect(totals) if self._traced is not None else {}
+            return self._series.update(totals, now, exemplars)
 
     def _clean_up(self) -> None:
         now = datetime.now(UTC)

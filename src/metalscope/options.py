@@ -237,6 +237,11 @@ class MetalTelemetryOptions(Options):
         description="Share of the operations of each series that `tel.operation` times, 0 to 1. "
         "All are counted, with their bytes and errors; what is not timed has no duration.",
     )
+    exemplars: bool = Field(
+        False,
+        description="Keep, of operations in a sampled OpenTelemetry span, a few with their trace; "
+        "see [exemplars](exemplars.md). They are timed whatever the `sample_rate`.",
+    )
     tick_interval: Duration = Field(
         timedelta(seconds=1),
         description="Time between two collections of the counts, after which every consumer is "

@@ -22,6 +22,17 @@ __all__ = [
     "DROPPED",
     "ENERGY",
     "ERRORS",
+    "EXPORTER_STATE",
+    "EXPORT_DELIVERED",
+    "EXPORT_DROPPED",
+    "EXPORT_FAILURES",
+    "EXPORT_LAST_SUCCESS",
+    "EXPORT_POINTS",
+    "EXPORT_QUEUED",
+    "EXPORT_REJECTED_POINTS",
+    "EXPORT_TIME",
+    "EXPORT_WAITING",
+    "EXPORT_WAITING_BYTES",
     "FAN_SPEED",
     "FAN_SPEED_LIMIT",
     "GPU_FREQUENCY",
@@ -71,7 +82,8 @@ class Metric:
 
     ``name`` is what a query says: a counter ends in ``_total``, an info in ``_info``, a histogram
     has ``_bucket``, ``_sum`` and ``_count`` put after it. ``labels`` are in the order in which
-    values are given.
+    values are given. ``from_boot`` is true of a counter that began before telemetry did, so that
+    its first value says nothing of what happened since.
     """
 
     name: str
@@ -79,6 +91,7 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     unit: Unit = ""
+    from_boot: bool = False
 
     @property
     def stem(self) -> str:
@@ -266,6 +279,7 @@ GPU_RECOVERIES: Final = Metric(
     "counter",
     "How often the system restarted the GPU since boot.",
     ("device",),
+    from_boot=True,
 )
 HEALTH_STATUS: Final = Metric(
     "metal_health_status",
@@ -341,6 +355,76 @@ DROPPED: Final = Metric(
     ("queue",),
 )
 
+EXPORT_QUEUED: Final = Metric(
+    "metalscope_export_queued_snapshots_total",
+    "counter",
+    "Snapshots handed to an exporter.",
+    ("exporter",),
+)
+EXPORT_DELIVERED: Final = Metric(
+    "metalscope_export_delivered_snapshots_total",
+    "counter",
+    "Snapshots that arrived.",
+    ("exporter",),
+)
+EXPORT_DROPPED: Final = Metric(
+    "metalscope_export_dropped_snapshots_total",
+    "counter",
+    "Snapshots that will never arrive, by reason.",
+    ("exporter", "reason"),
+)
+EXPORT_POINTS: Final = Metric(
+    "metalscope_export_points_total",
+    "counter",
+    "Points that arrived.",
+    ("exporter",),
+)
+EXPORT_REJECTED_POINTS: Final = Metric(
+    "metalscope_export_rejected_points_total",
+    "counter",
+    "Points that the peer refused while it took the others.",
+    ("exporter",),
+)
+EXPORT_FAILURES: Final = Metric(
+    "metalscope_export_failures_total",
+    "counter",
+    "Exports that failed, each try counted, by reason.",
+    ("exporter", "reason"),
+)
+EXPORT_TIME: Final = Metric(
+    "metalscope_export_seconds_total",
+    "counter",
+    "Time that exports took, the failed ones too.",
+    ("exporter",),
+    "seconds",
+)
+EXPORT_WAITING: Final = Metric(
+    "metalscope_export_queue_snapshots",
+    "gauge",
+    "Snapshots that wait for an exporter.",
+    ("exporter",),
+)
+EXPORT_WAITING_BYTES: Final = Metric(
+    "metalscope_export_queue_bytes",
+    "gauge",
+    "Size of what waits for an exporter.",
+    ("exporter",),
+    "bytes",
+)
+EXPORT_LAST_SUCCESS: Final = Metric(
+    "metalscope_export_last_success_timestamp_seconds",
+    "gauge",
+    "When an export last arrived, in seconds since the Unix epoch. Absent before one did.",
+    ("exporter",),
+    "seconds",
+)
+EXPORTER_STATE: Final = Metric(
+    "metalscope_exporter_state",
+    "gauge",
+    "1 for the state of the circuit breaker: closed, half_open or open; 0 for the others.",
+    ("exporter", "type", "state"),
+)
+
 OVERALL: Final = "overall"
 """The component label of the status of the whole."""
 
@@ -383,5 +467,16 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     INTERNAL_ERRORS,
     SERIES_OVERFLOW,
     DROPPED,
+    EXPORT_QUEUED,
+    EXPORT_DELIVERED,
+    EXPORT_DROPPED,
+    EXPORT_POINTS,
+    EXPORT_REJECTED_POINTS,
+    EXPORT_FAILURES,
+    EXPORT_TIME,
+    EXPORT_WAITING,
+    EXPORT_WAITING_BYTES,
+    EXPORT_LAST_SUCCESS,
+    EXPORTER_STATE,
 )
 """Every metric of metalscope's own, in the order in which they are exposed."""

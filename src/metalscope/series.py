@@ -1,14 +1,19 @@
-"""Turns the recorder's counts into the snapshot's operations, and knows when each last moved."""
+"""Turns the recorder's counts into the snapshot's operations, and knows when each last moved.
+
+An operation's exemplars are shown as long as it has a series of its own; of those that are retired
+only counts are kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from metalscope.operation import OK, OperationKind
 from metalscope.recorder import Series, Totals
-from metalscope.snapshot import OperationMetrics, OutcomeMetrics
+from metalscope.snapshot import Exemplar, OperationMetrics, OutcomeMetrics
 
 __all__ = ["Retired", "SeriesBook"]
 
@@ -32,26 +37,41 @@ class SeriesBook:
 
     def __init__(self) -> None:
         self._totals: dict[Series, Totals] = {}
+        self._exemplars: Mapping[Series, tuple[Exemplar, ...]] = {}
         self._groups: dict[Series, Group] = {}
         self._members: dict[Group, list[tuple[Series, str]]] = {}
         self._operations: dict[Group, OperationMetrics] = {}
         self._retired = Retired()
 
     def update(
-        self, totals: Mapping[Series, Totals], now: datetime
+        self,
+        totals: Mapping[Series, Totals],
+        now: datetime,
+        exemplars: Mapping[Series, tuple[Exemplar, ...]] = MappingProxyType({}),
     ) -> tuple[tuple[OperationMetrics, ...], Retired]:
-        """Take new counts; return all operations, by kind, name and device, and what is retired."""
+        """Take new counts; return all operations, by kind, name and device, and what is retired.
+
+        ``exemplars`` are of series that have counts.
+        """
         known, self._totals = self._totals, dict(totals)
+        shown, self._exemplars = self._exemplars, exemplars
         # The recorder hands out the same object for what did not change.
-        moved = [series for series, total in totals.items() if total is not known.get(series)]
+        changed = [series for series, total in totals.items() if total is not known.get(series)]
         if totals.keys() != known.keys():
             self._arrange(totals)
+        moved = {self._groups[series] for series in changed}
+        # An exemplar is kept just after its operation was counted, so it may come one time later.
+        traced = {self._groups[one] for one, few in exemplars.items() if few is not shown.get(one)}
         operations, members = self._operations, self._members
-        for group in {self._groups[series] for series in moved}:
+        for group in moved | traced:
             before = operations[group]
-            outcomes = [OutcomeMetrics(outcome, *totals[one]) for one, outcome in members[group]]
+            outcomes = [
+                OutcomeMetrics(outcome, *totals[one], exemplars=exemplars.get(one, ()))
+                for one, outcome in members[group]
+            ]
+            updated = now if group in moved else before.last_updated
             operations[group] = OperationMetrics(
-                before.kind, before.name, before.device, tuple(outcomes), now
+                before.kind, before.name, before.device, tuple(outcomes), updated
             )
         return tuple(self._operations.values()), self._retired
 

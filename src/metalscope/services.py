@@ -1,4 +1,4 @@
-"""What runs beside a manager while it is started: the HTTP server, the shared process file."""
+"""What runs beside a manager while it is started: server, exporters, the shared process file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from metalscope.server import RunningServer
     from metalscope.server.source import TelemetrySource
 
-__all__ = ["join_processes", "start_server_for"]
+__all__ = ["join_processes", "start_exporters_for", "start_server_for"]
 
 EXIT_SECONDS: Final = 5.0
 """How long a process of multiprocessing waits at its end for its last counts to be written."""
@@ -39,6 +39,47 @@ def start_server_for(manager: MetalTelemetryManager, file: ProcessFile | None) -
     )
     manager.on_shutdown(server.stop)
     return server
+
+
+def start_exporters_for(manager: MetalTelemetryManager, *, even_if_none: bool = False) -> None:
+    """Run the exporters of the options, once; where there are none, only where asked to.
+
+    Raises:
+        ConfigurationError: the spool or an exporter cannot be used; none was started then.
+        MissingExtraError: the libraries of an exporter are not installed.
+    """
+    options = manager.options
+    export = options.export
+    if manager.exporter is not None or not (even_if_none or export.exporters):
+        return
+    from metalscope.export.exporter import MetalMetricsExporter  # noqa: PLC0415 - where exported
+    from metalscope.export.registry import exporters_of  # noqa: PLC0415
+
+    made = list(exporters_of(export))
+    if not made and not even_if_none:
+        return
+    interval = export.auto_export_interval or options.reporting_interval
+    runner = MetalMetricsExporter(
+        export,
+        interval=interval if options.auto_export_metrics else None,
+        on_error=manager.internal_error,
+    )
+    try:
+        for one, exporter in made:
+            runner.add(
+                exporter,
+                name=one.name,
+                type=str(one.type),
+                interval=one.interval if options.auto_export_metrics else None,
+                timeout=one.timeout,
+            )
+    except BaseException:
+        runner.shutdown(0)
+        raise
+    manager.exporter = runner
+    unsubscribe = manager.subscribe(runner.consume)
+    manager.on_shutdown(runner.shutdown)
+    manager.on_shutdown(unsubscribe)
 
 
 def join_processes(manager: MetalTelemetryManager, directory: Path) -> ProcessFile:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from metalscope.counter_statistics import PerformanceCounters
+from metalscope.export_status import ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
 from metalscope.operation import (
@@ -42,6 +43,7 @@ __all__ = [
     "CustomMetric",
     "DeviceInfo",
     "Exemplar",
+    "ExporterStatus",
     "HealthReport",
     "HealthStatus",
     "InternalMetrics",
@@ -396,12 +398,13 @@ class InternalMetrics:
 
     ``errors`` counts what went wrong inside, by room. ``overflowed`` counts recordings whose name
     fell to the ``other`` series because the cap was reached. ``dropped`` counts what a full queue
-    let go, by queue.
+    let go, by queue. ``exporters`` is how each exporter is doing.
     """
 
     errors: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     overflowed: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    exporters: tuple[ExporterStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -409,6 +412,7 @@ class InternalMetrics:
             "errors": dict(self.errors),
             "overflowed": self.overflowed,
             "dropped": dict(self.dropped),
+            "exporters": [exporter.to_dict() for exporter in self.exporters],
         }
 
 

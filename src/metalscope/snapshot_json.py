@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from metalscope.errors import MetalscopeError
+from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram_json import DURATION_EDGES, histogram_from_dict
 from metalscope.operation import OK, Component, MetalError, OperationKind
 from metalscope.snapshot import (
@@ -38,6 +39,10 @@ from metalscope.snapshot import (
 from metalscope.snapshot_json_counters import counters_from_dict
 
 __all__ = ["SnapshotFormatError", "snapshot_from_dict"]
+
+_EXPORTER_COUNTS: Final = (
+    "queued", "delivered", "points", "rejected_points", "waiting", "waiting_bytes",
+)  # fmt: skip
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -243,6 +248,22 @@ def _internals(data: Data) -> InternalMetrics:
         {_text(room): _whole(count) for room, count in data.get("errors", {}).items()},
         _whole(data.get("overflowed", 0)),
         {_text(queue): _whole(count) for queue, count in data.get("dropped", {}).items()},
+        tuple(map(_exporter, data.get("exporters", ()))),
+    )
+
+
+def _exporter(data: Data) -> ExporterStatus:
+    success = data.get("last_success")
+    return ExporterStatus(
+        name=_text(data["name"]),
+        type=_text(data.get("type", "")),
+        state=BreakerState(data.get("state", BreakerState.CLOSED)),
+        failures={_text(why): _whole(count) for why, count in data.get("failures", {}).items()},
+        dropped={_text(why): _whole(count) for why, count in data.get("dropped", {}).items()},
+        seconds=_number(data.get("seconds", 0.0)),
+        last_success=None if success is None else _time(success),
+        last_error=_text(data.get("last_error", "")),
+        **{count: _whole(data.get(count, 0)) for count in _EXPORTER_COUNTS},
     )
 
 

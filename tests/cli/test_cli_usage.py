@@ -15,7 +15,7 @@ from command import environment, metalscope, python
 from metalscope import __version__
 
 COMMANDS = [
-    "run", "demo", "report", "record", "replay", "serve", "doctor", "top", "version",
+    "run", "demo", "report", "record", "replay", "export", "serve", "doctor", "top", "version",
 ]  # fmt: skip
 ESCAPE = b"\x1b"
 
@@ -84,7 +84,7 @@ def test_without_a_command_the_help_is_shown_and_the_exit_code_says_that_nothing
         (["run", "--no-sever", "x.py"], "no such option: --no-sever; did you mean --no-server?"),
         (["demo", "--headles"], "no such option: --headles; did you mean --headless?"),
         (["report", "--qqq"], "no such option: --qqq (see metalscope report --help)"),
-        (["rport"], "Did you mean 'report'?"),
+        (["rport"], "Did you mean 'report'"),
         (["demo", "--seconds", "soon"], "'--seconds'"),
         (["demo", "--seconds", "-1"], "'--seconds'"),
         (["demo", "--port", "70000"], "'--port'"),

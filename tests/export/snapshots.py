@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, Component, MetalError, OperationKind
 from metalscope.snapshot import (
@@ -111,7 +112,19 @@ def full() -> MetalTelemetrySnapshot:
                 DeviceInfo("lavapipe", "webgpu"),
             ),
         ),
-        internals=InternalMetrics({"recorder": 2}, overflowed=3, dropped={"events": 4}),
+        internals=InternalMetrics(
+            {"recorder": 2},
+            overflowed=3,
+            dropped={"events": 4},
+            exporters=(
+                ExporterStatus(
+                    "otlp", "opentelemetry", BreakerState.OPEN, 9, 5, 500, 2,
+                    failures={"refused": 3, "timeout": 1}, dropped={"expired": 1}, waiting=3,
+                    waiting_bytes=4096, seconds=1.5, last_success=EARLIER, last_error="refused",
+                ),
+                ExporterStatus("file", "custom"),
+            ),
+        ),
         retired_operations=10,
         retired_errors=1,
     )  # fmt: skip
@@ -173,5 +186,13 @@ snapshots = st.builds(
         errors=st.dictionaries(any_text, st.integers(1, 9), max_size=3),
         overflowed=st.integers(0, 9),
         dropped=st.dictionaries(any_text, st.integers(0, 9), max_size=3),
+        exporters=st.lists(
+            st.builds(
+                ExporterStatus, name=any_text, type=any_text, queued=st.integers(0, 9),
+                failures=st.dictionaries(any_text, st.integers(1, 9), max_size=2),
+            ),
+            max_size=2,
+            unique_by=lambda one: one.name,
+        ).map(tuple),
     ),
 )  # fmt: skip

@@ -227,15 +227,40 @@ def test_build_serves_what_add_prometheus_promises() -> None:
         assert 'name="matmul"' in answer.read().decode()
 
 
-def test_build_says_which_exporters_do_not_export_yet() -> None:
-    builder = MetalTelemetryBuilder().add_datadog("https://api.datadoghq.com", SECRET)
-    with pytest.warns(
-        MetalscopeWarning, match=r"'DataDog' \(datadog\).*cannot export to it yet"
-    ) as said:
+def test_build_says_what_a_page_of_prometheus_is_taken_for() -> None:
+    builder = MetalTelemetryBuilder().add_prometheus(
+        "http://prometheus.invalid:9090/metrics", {"Authorization": SECRET}
+    )
+    with pytest.warns(MetalscopeWarning, match="metrics are written to .*/api/v1/write") as said:
         telemetry = builder.build()
     assert len(said) == 1
     assert SECRET not in str(said[0].message)
     assert telemetry.is_running
+    assert telemetry.exporter is not None
+    assert telemetry.exporter.names == ("Prometheus",)
+
+
+def test_a_local_address_that_takes_data_is_pushed_to_and_serves_nothing() -> None:
+    for endpoint, more in (
+        ("http://127.0.0.1:9090/api/v1/write", {}),
+        ("http://127.0.0.1:9091", {"protocol": "pushgateway"}),
+    ):
+        options = MetalTelemetryBuilder().add_prometheus(endpoint, **more).options()
+        assert not options.server.enabled
+
+
+def test_every_option_of_an_exporter_can_be_given() -> None:
+    options = (
+        MetalTelemetryBuilder()
+        .add_opentelemetry(protocol="grpc", temporality="delta", labels={"env": "prod"})
+        .add_grafana_cloud("https://x.grafana.net/otlp", SECRET, user="12")
+        .with_spool("/var/spool/metalscope", max_age="2h")
+        .options()
+    )
+    otlp, grafana = options.export.exporters
+    assert (otlp.protocol, otlp.temporality, otlp.labels) == ("grpc", "delta", {"env": "prod"})
+    assert grafana.user == "12"
+    assert str(options.export.spool.directory) == "/var/spool/metalscope"
 
 
 def test_a_wrong_value_is_found_before_anything_starts() -> None:

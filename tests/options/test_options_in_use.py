@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from metalscope.config import unavailable_features
-from metalscope.config.schema import dotted, field_named, group_of, options_of
+from metalscope.config.schema import dotted, field_named, options_of
 from metalscope.config.unavailable import NOT_READ_YET, is_read
 from metalscope.instrument import instrument, uninstrument
 from metalscope.manager import MetalTelemetryManager
@@ -17,6 +17,7 @@ from metalscope.options import (
     AlertsOptions,
     ExporterOptions,
     ExportOptions,
+    HealthMonitorOptions,
     LoggingOptions,
     MetalTelemetryOptions,
     ServerOptions,
@@ -45,10 +46,15 @@ class Watched:
         return value
 
 
-def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone() -> None:
+def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_path: Path) -> None:
     seen: set[str] = set()
+    file = {"type": "custom", "endpoint": f"file://{tmp_path}/x.ndjson", "audience": "external"}
     watched: Any = Watched(
-        MetalTelemetryOptions(server=ServerOptions(enabled=True, port=0), tick_interval="20ms"),
+        MetalTelemetryOptions(
+            server=ServerOptions(enabled=True, port=0),
+            export=ExportOptions(exporters=(file,)),
+            tick_interval="20ms",
+        ),
         seen,
     )
     with MetalTelemetryManager(watched) as telemetry:
@@ -83,13 +89,11 @@ def test_options_that_work_are_not_complained_of() -> None:
 
 def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -> None:
     options = MetalTelemetryOptions(
-        reporting_interval="1m",
-        auto_export_metrics=False,
+        health_monitor=HealthMonitorOptions(max_health_events=3),
         alerts=AlertsOptions(enable_notifications=True, error_rate_window="1m"),
     )
     assert unavailable_features(options) == [
-        "reporting_interval: this version of metalscope does not read this yet",
-        "auto_export_metrics: this version of metalscope does not read this yet",
+        "health_monitor.max_health_events: this version of metalscope does not read this yet",
         "alerts.enable_notifications, alerts.error_rate_window: "
         "this version of metalscope does not read this yet",
     ]
@@ -105,7 +109,14 @@ def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -
         (
             ExporterOptions(type="prometheus", endpoint="http://prometheus:9090/metrics?k=hush"),
             True,
-            ["metrics are not sent to http://prometheus:9090/metrics?…; Prometheus scrapes"],
+            ["metrics are written to http://prometheus:9090/api/v1/write?…, for which that"],
+        ),
+        (
+            ExporterOptions(
+                type="prometheus", endpoint="http://prometheus:9090/metrics", protocol="scrape"
+            ),
+            True,
+            ["metrics are not sent to http://prometheus:9090/metrics; Prometheus scrapes"],
         ),
         (
             ExporterOptions(type="prometheus", headers={"Authorization": "hush"}),
@@ -115,7 +126,7 @@ def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -
         (
             ExporterOptions(type="application_insights", name="AppInsights", api_key="hush"),
             True,
-            ["cannot export to it yet; only the Prometheus pull endpoint is served"],
+            [],
         ),
     ],
 )
@@ -152,6 +163,6 @@ def test_the_docs_name_every_option_and_mark_what_does_nothing_yet() -> None:
         if line.startswith("| `")
     }
     for keys, _ in options_of(MetalTelemetryOptions):
-        title = f"`{keys[0]}`" if group_of(MetalTelemetryOptions, keys[0]) else "Telemetry"
+        title = f"`{dotted(keys[:-1])}`" if len(keys) > 1 else "Telemetry"
         row = rows[title, keys[-1]]
         assert ("Not read yet" in row) is not is_read(dotted(keys))

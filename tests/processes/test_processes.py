@@ -56,7 +56,7 @@ WORKER = """
     tel.record_custom_metric("jobs", 5)
     tel.record_custom_metric("depth", 3, kind="gauge")
     tel.record_custom_event("started")
-    time.sleep(0.3)
+    tel.export_now()  # to the shared file as well
     print("ready", flush=True)
     sys.stdin.readline()
 """

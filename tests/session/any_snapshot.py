@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
+from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, Component, MetalError, OperationKind
 from metalscope.session import SessionHeader
@@ -16,6 +17,7 @@ from metalscope.snapshot import (
     ComponentHealth,
     CustomMetric,
     DeviceInfo,
+    Exemplar,
     HealthReport,
     HealthStatus,
     InternalMetrics,
@@ -43,6 +45,13 @@ times = st.datetimes(
 )
 numbers = st.floats(allow_nan=False) | st.integers(-(2**70), 2**70)
 histograms = st.lists(st.integers(0, 2**50), max_size=6).map(DurationHistogram.from_durations)
+exemplars = st.builds(
+    Exemplar,
+    value_ms=st.floats(0, 1e9),
+    timestamp=times,
+    trace_id=st.just("0af7651916cd43dd8448eb211c80319c"),
+    span_id=st.just("b7ad6b7169203331"),
+)
 outcomes = st.builds(
     OutcomeMetrics,
     outcome=st.sampled_from([OK, *MetalError]),
@@ -51,6 +60,7 @@ outcomes = st.builds(
     gpu_ns=counts,
     gpu_count=counts,
     untimed=counts,
+    exemplars=st.lists(exemplars, max_size=2).map(tuple),
 )
 operations = st.builds(
     OperationMetrics,
@@ -122,6 +132,23 @@ systems = st.builds(
     devices=st.lists(devices, max_size=2).map(tuple),
 )
 rooms = st.dictionaries(texts, counts, max_size=3)
+exporters = st.builds(
+    ExporterStatus,
+    name=texts,
+    type=texts,
+    state=st.sampled_from(BreakerState),
+    queued=counts,
+    delivered=counts,
+    points=counts,
+    rejected_points=counts,
+    failures=rooms,
+    dropped=rooms,
+    waiting=counts,
+    waiting_bytes=counts,
+    seconds=st.floats(0, 1e9),
+    last_success=st.none() | times,
+    last_error=texts,
+)
 error_counts = st.dictionaries(st.sampled_from(MetalError), counts, max_size=3)
 snapshots = st.builds(
     MetalTelemetrySnapshot,
@@ -152,7 +179,9 @@ snapshots = st.builds(
     custom=st.lists(customs, max_size=3).map(tuple),
     events=st.lists(events, max_size=3).map(tuple),
     system=st.none() | systems,
-    internals=st.builds(InternalMetrics, rooms, counts, rooms),
+    internals=st.builds(
+        InternalMetrics, rooms, counts, rooms, st.lists(exporters, max_size=2).map(tuple)
+    ),
     retired_operations=counts,
     retired_errors=counts,
 )

@@ -15,6 +15,7 @@ from metalscope._version import __version__
 from metalscope.cli.demo import DemoCommand, demo
 from metalscope.cli.doctor import DoctorCommand, doctor
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
+from metalscope.cli.export import ExportCommand, export
 from metalscope.cli.help import HelpfulCommand, HelpfulGroup
 from metalscope.cli.output import complain, emit
 from metalscope.cli.record import RecordCommand, record
@@ -72,6 +73,7 @@ app.command(cls=DemoCommand)(demo)
 app.command(cls=ReportCommand)(report)
 app.command(cls=RecordCommand)(record)
 app.command(cls=ReplayCommand)(replay)
+app.command(cls=ExportCommand)(export)
 app.command(cls=ServeCommand)(serve)
 app.command(cls=DoctorCommand)(doctor)
 app.command(cls=TopCommand)(top)

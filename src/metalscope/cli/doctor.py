@@ -34,6 +34,7 @@ class DoctorCommand(HelpfulCommand):
     examples = (
         ("metalscope doctor", "of this machine, and of what runs on it"),
         ("metalscope doctor --url http://gpu-7:9464", "there should be a process at that address"),
+        ("metalscope doctor --exporters", "do my metrics arrive? a probe is sent"),
         ("metalscope doctor --json | jq .healthy", "for a program"),
     )
 
@@ -56,6 +57,13 @@ def doctor(
             show_default="METALSCOPE_CONFIG",
         ),
     ] = None,
+    exporters: Annotated[
+        bool,
+        typer.Option(
+            "--exporters",
+            help="Have every exporter send a probe, and look for it where that is possible.",
+        ),
+    ] = False,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, max=600, help="How long one check may take.")
     ] = 30.0,
@@ -74,7 +82,7 @@ def doctor(
     if waiting:
         tell("looking at everything, some seconds ...")
     try:
-        found = examine(config=config, url=url, timeout=timeout)
+        found = examine(config=config, url=url, timeout=timeout, send=exporters)
     except KeyboardInterrupt:
         raise CommandFailed("interrupted", ExitCode.INTERRUPTED) from None
     finally:

@@ -1,7 +1,7 @@
-"""What can be configured and does nothing yet.
+"""What can be configured and does nothing yet, or not what one might think.
 
-The one list of it: as a room comes to read an option, its entry here goes, and with it the warning
-at start and the mark in the documentation.
+The one list of what nothing reads: as a room comes to read an option, its entry here goes, and with
+it the warning at start and the mark in the documentation.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from metalscope.config.schema import dotted, options_of
+from metalscope.errors import ConfigurationError
+from metalscope.export.prometheus_endpoint import meaning
+from metalscope.export_options import ExporterOptions
 from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
 from metalscope.options import ExporterType, MetalTelemetryOptions
 
@@ -17,8 +20,6 @@ __all__ = ["NOT_READ_YET", "is_read", "unavailable_features"]
 
 NOT_READ_YET: Final = frozenset(
     {
-        "reporting_interval",
-        "auto_export_metrics",
         "health_monitor.health_check_interval",
         "health_monitor.anomaly_detection_interval",
         "health_monitor.anomaly_detection_window",
@@ -26,7 +27,6 @@ NOT_READ_YET: Final = frozenset(
         "health_monitor.max_health_events",
         "health_monitor.circuit_breaker_timeout",
         "logging",
-        "export",
         "alerts",
     }
 )
@@ -43,7 +43,7 @@ def is_read(option: str) -> bool:
 
 
 def unavailable_features(options: MetalTelemetryOptions) -> list[str]:
-    """One sentence for each thing the options ask for that this version does not do."""
+    """One sentence for each thing asked for that this version does not do, or does otherwise."""
     return [*_unread(options), *_exporters(options)]
 
 
@@ -63,23 +63,29 @@ def _unread(options: MetalTelemetryOptions) -> Iterator[str]:
 
 
 def _exporters(options: MetalTelemetryOptions) -> Iterator[str]:
-    server = options.server
+    """What is to be known of exporters before anybody wonders where the data is."""
     for exporter in options.export.exporters:
-        if not exporter.enabled:
+        if not exporter.enabled or exporter.type != ExporterType.PROMETHEUS:
             continue
         who = f"exporter {exporter.name!r} ({exporter.type})"
-        if exporter.type != ExporterType.PROMETHEUS:
-            yield (
-                f"{who}: this version of metalscope cannot export to it yet; "
-                "only the Prometheus pull endpoint is served"
-            )
+        try:
+            meant = meaning(exporter)
+        except ConfigurationError:
+            # Told when the exporter is made.
             continue
-        if exporter.endpoint and not is_loopback(endpoint_host(exporter.endpoint)):
-            yield (
-                f"{who}: metrics are not sent to {shown_endpoint(exporter.endpoint)}; Prometheus "
-                "scrapes the /metrics of this program, so name this program in its scrape_configs"
-            )
-        if not server.enabled:
-            yield f"{who}: nothing serves /metrics; set server.enabled to true"
-        if exporter.headers or exporter.api_key:
-            yield f"{who}: headers and keys are not asked for at /metrics"
+        if meant.note:
+            yield f"{who}: {meant.note}"
+        if meant.protocol == "scrape":
+            yield from (f"{who}: {what}" for what in _of_a_scrape(exporter, options))
+
+
+def _of_a_scrape(exporter: ExporterOptions, options: MetalTelemetryOptions) -> Iterator[str]:
+    if exporter.endpoint and not is_loopback(endpoint_host(exporter.endpoint)):
+        yield (
+            f"metrics are not sent to {shown_endpoint(exporter.endpoint)}; Prometheus "
+            "scrapes the /metrics of this program, so name this program in its scrape_configs"
+        )
+    if not options.server.enabled:
+        yield "nothing serves /metrics; set server.enabled to true"
+    if exporter.headers or exporter.api_key:
+        yield "headers and keys are not asked for at /metrics"

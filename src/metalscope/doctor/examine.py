@@ -9,7 +9,7 @@ from typing import Final
 
 from metalscope.doctor.child import Check, Children, run_check
 from metalscope.doctor.diagnosis import Diagnosis, Examination
-from metalscope.doctor.plan import checks, facts_of_options, first_checks
+from metalscope.doctor.plan import EXPORTERS, checks, facts_of_options, first_checks
 from metalscope.sensors.identity import identity
 
 __all__ = ["CHECK_SECONDS", "examine"]
@@ -25,17 +25,23 @@ ANSWER_SECONDS: Final = 5.0
 
 
 def examine(
-    *, config: Path | None = None, url: str | None = None, timeout: float = CHECK_SECONDS
+    *,
+    config: Path | None = None,
+    url: str | None = None,
+    timeout: float = CHECK_SECONDS,
+    send: bool = False,
 ) -> Examination:
     """Look at everything that metalscope uses or could use here.
 
-    It takes some seconds. Nothing is raised for what is found, and nothing is left changed.
+    It takes some seconds. Nothing is raised for what is found, and nothing is left changed here.
 
     Args:
         config: an options file; ``None`` for the one ``METALSCOPE_CONFIG`` names.
         url: the address of a process that should be running; ``None`` to look where the options
             say, where none need be.
         timeout: seconds that one check may take.
+        send: whether every exporter sends a probe; else it is only tried whether its host can be
+            reached, and nothing is left changed.
     """
     children = Children()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="metalscope-doctor") as pool:
@@ -54,10 +60,25 @@ def examine(
 
         try:
             # What is set says where to look.
-            first = run(first_checks(str(config) if config is not None else None))
+            file = str(config) if config is not None else None
+            first = run(first_checks(file))
             facts = facts_of_options(first[-1])
-            plan = checks(facts, url=url, answer_seconds=min(ANSWER_SECONDS, timeout))
-            found = [one for each in (*first, *run(list(plan))) for one in each]
+            plan = checks(
+                facts,
+                url=url,
+                answer_seconds=min(ANSWER_SECONDS, timeout),
+                probe_with=file or "" if send else None,
+            )
+            told = run(list(plan))
+            # What sends is told by what became of its probe.
+            sent = {one.name for each in told for one in each if send and one.group == EXPORTERS}
+            found = [
+                one
+                for each in first
+                for one in each
+                if one.group != EXPORTERS or one.name not in sent
+            ]
+            found += [one for each in told for one in each]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.end()

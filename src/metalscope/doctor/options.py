@@ -12,15 +12,19 @@ from typing import Any, Final
 from metalscope.config import CONFIG_VARIABLE, load_options, unavailable_features
 from metalscope.config.schema import dotted, options_of
 from metalscope.doctor.diagnosis import Diagnosis, State
+from metalscope.doctor.plan import EXPORTERS
 from metalscope.errors import ConfigurationError
+from metalscope.export.prometheus_endpoint import meaning
 from metalscope.option_types import shown_endpoint
-from metalscope.options import ExporterOptions, MetalTelemetryOptions
+from metalscope.options import ExporterOptions, ExporterType, MetalTelemetryOptions
 
 __all__ = ["EXPORTERS", "GROUP", "PROCESSES", "check_directory", "check_options"]
 
 GROUP: Final = "options"
-EXPORTERS: Final = "exporters"
 PROCESSES: Final = "processes"
+
+_CONNECTED: Final = ("http://", "https://", "grpc://", "grpcs://")
+"""Endpoints that a connection is made to, which can be tried."""
 
 _SWITCHES: Final = {CONFIG_VARIABLE, "METALSCOPE_PURE_PYTHON"}
 
@@ -47,7 +51,7 @@ def check_options(config: str | None) -> Iterator[Diagnosis]:
             )
         return
     sentences = unavailable_features(options)
-    yield _values(options, _endpoints(options, sentences))
+    yield _values(options, _endpoints(options.export.exporters))
     for sentence in sentences:
         if not sentence.startswith("exporter "):
             names, _, why = sentence.partition(": ")
@@ -144,6 +148,7 @@ def _values(options: MetalTelemetryOptions, endpoints: list[dict[str, str]]) -> 
             "processes_directory": str(directory) if directory is not None else None,
             "disabled_sensors": list(options.disabled_sensors),
             "endpoints": endpoints,
+            "exporters": [one.name for one in options.export.exporters if one.enabled],
         },
     )
 
@@ -151,23 +156,37 @@ def _values(options: MetalTelemetryOptions, endpoints: list[dict[str, str]]) -> 
 def _exporters(
     exporters: Iterable[ExporterOptions], sentences: Iterable[str]
 ) -> Iterator[Diagnosis]:
-    """Those that export nothing, and why; the others' endpoints are tried by a check each."""
+    """Those that send nothing, and why; the others' endpoints are tried by a check each."""
     for exporter in exporters:
         who = f"exporter {exporter.name!r} ("
-        said = [one.partition("): ")[2] for one in sentences if one.startswith(who)]
-        why = "; ".join(said) if exporter.enabled else "its option enabled is false"
+        said = "; ".join(one.partition("): ")[2] for one in sentences if one.startswith(who))
         facts = {"type": str(exporter.type)}
-        if why:
+        if not exporter.enabled:
+            why = "its option enabled is false"
             yield Diagnosis(EXPORTERS, exporter.name, State.ABSENT, why=why, facts=facts)
-        elif not exporter.endpoint:
-            what = "configured; nothing to reach is named"
-            yield Diagnosis(EXPORTERS, exporter.name, State.WORKS, what=what, facts=facts)
+        elif said and not _sends(exporter):
+            yield Diagnosis(EXPORTERS, exporter.name, State.ABSENT, why=said, facts=facts)
+        elif said or not _connects(exporter):
+            what = "configured" if said else "configured; nothing to connect to is named"
+            yield Diagnosis(EXPORTERS, exporter.name, State.WORKS, what, said, facts=facts)
 
 
-def _endpoints(options: MetalTelemetryOptions, sentences: Iterable[str]) -> list[dict[str, str]]:
-    silent = {one.name for one in _exporters(options.export.exporters, sentences)}
+def _endpoints(exporters: Iterable[ExporterOptions]) -> list[dict[str, str]]:
     return [
-        {"name": one.name, "endpoint": shown_endpoint(one.endpoint)}
-        for one in options.export.exporters
-        if one.endpoint and one.name not in silent
+        {"name": one.name, "endpoint": shown_endpoint(one.endpoint or "")}
+        for one in exporters
+        if one.enabled and _sends(one) and _connects(one)
     ]
+
+
+def _connects(exporter: ExporterOptions) -> bool:
+    return (exporter.endpoint or "").startswith(_CONNECTED)
+
+
+def _sends(exporter: ExporterOptions) -> bool:
+    if exporter.type != ExporterType.PROMETHEUS:
+        return True
+    try:
+        return meaning(exporter).protocol != "scrape"
+    except ConfigurationError:
+        return True

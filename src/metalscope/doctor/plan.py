@@ -8,8 +8,9 @@ from typing import Any, Final
 from metalscope.doctor.child import Check
 from metalscope.doctor.diagnosis import Diagnosis, State
 
-__all__ = ["OPTIONS", "checks", "facts_of_options", "first_checks"]
+__all__ = ["EXPORTERS", "OPTIONS", "checks", "facts_of_options", "first_checks"]
 
+EXPORTERS: Final = "exporters"
 OPTIONS: Final = "options"
 
 REINSTALL: Final = "pip install --force-reinstall metalscope"
@@ -20,6 +21,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "processes_directory": None,
     "disabled_sensors": [],
     "endpoints": [],
+    "exporters": [],
 }
 
 
@@ -32,7 +34,11 @@ def facts_of_options(diagnoses: list[Diagnosis]) -> Mapping[str, Any]:
 
 
 def checks(
-    options: Mapping[str, Any], *, url: str | None, answer_seconds: float
+    options: Mapping[str, Any],
+    *,
+    url: str | None,
+    answer_seconds: float,
+    probe_with: str | None = None,
 ) -> Iterator[Check | Diagnosis]:
     """All other checks; in place of those that cannot even be listed, what is wrong.
 
@@ -40,11 +46,25 @@ def checks(
         options: what :func:`facts_of_options` gave.
         url: where somebody says that a process serves; ``None`` for where the options say.
         answer_seconds: how long to wait for an answer of it.
+        probe_with: the options file by which every exporter sends a probe, empty for the one
+            ``METALSCOPE_CONFIG`` names; ``None`` to try only whether hosts can be reached.
     """
-    for target in options["endpoints"]:
-        yield _check(
-            "exporters", target["name"], "server:check_endpoint", group="exporters", **target
-        )
+    if probe_with is None:
+        for target in options["endpoints"]:
+            yield _check(
+                EXPORTERS, target["name"], "server:check_endpoint", group=EXPORTERS, **target
+            )
+    else:
+        for name in options["exporters"]:
+            remedy = "look whether its platform's library works here"
+            yield _check(
+                EXPORTERS,
+                name,
+                "exporters:check_exporter",
+                remedy,
+                config=probe_with or None,
+                exporter=name,
+            )
     directory = options["processes_directory"]
     if directory is not None:
         remedy = "name a directory of a local file system"

@@ -19,7 +19,7 @@ GROUP: Final = "server"
 ANSWER_SECONDS: Final = 3.0
 
 # IANA, "Service Name and Transport Protocol Port Number Registry"; gRPC's is OTLP's.
-_PORTS: Final = {"http": 80, "https": 443, "grpc": 4317}
+_PORTS: Final = {"http": 80, "https": 443, "grpc": 4317, "grpcs": 4317}
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 

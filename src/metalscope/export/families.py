@@ -6,13 +6,14 @@ collector only gives it a form. What the snapshot does not know has no value her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import groupby
 from typing import Final
 
 from metalscope import semconv
+from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
 from metalscope.semconv import Metric
@@ -262,6 +263,35 @@ def _dropped(snapshot: MetalTelemetrySnapshot) -> Values:
         yield (queue,), count
 
 
+def _each_exporter(pick: Callable[[ExporterStatus], float]) -> Source:
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for one in snapshot.internals.exporters:
+            yield (one.name,), pick(one)
+
+    return values
+
+
+def _by_reason(pick: Callable[[ExporterStatus], Mapping[str, int]]) -> Source:
+    def values(snapshot: MetalTelemetrySnapshot) -> Values:
+        for one in snapshot.internals.exporters:
+            for reason, count in sorted(pick(one).items()):
+                yield (one.name, reason), count
+
+    return values
+
+
+def _last_success(snapshot: MetalTelemetrySnapshot) -> Values:
+    for one in snapshot.internals.exporters:
+        if one.last_success is not None:
+            yield (one.name,), one.last_success.timestamp()
+
+
+def _exporter_state(snapshot: MetalTelemetrySnapshot) -> Values:
+    for one in snapshot.internals.exporters:
+        for state in BreakerState:
+            yield (one.name, one.type, state.value), int(one.state is state)
+
+
 _VALUES: Final[dict[Metric, Source]] = {
     semconv.OPERATIONS: _operations,
     semconv.ERRORS: _errors,
@@ -300,6 +330,17 @@ _VALUES: Final[dict[Metric, Source]] = {
     semconv.INTERNAL_ERRORS: _internal_errors,
     semconv.SERIES_OVERFLOW: _series_overflow,
     semconv.DROPPED: _dropped,
+    semconv.EXPORT_QUEUED: _each_exporter(lambda one: one.queued),
+    semconv.EXPORT_DELIVERED: _each_exporter(lambda one: one.delivered),
+    semconv.EXPORT_DROPPED: _by_reason(lambda one: one.dropped),
+    semconv.EXPORT_POINTS: _each_exporter(lambda one: one.points),
+    semconv.EXPORT_REJECTED_POINTS: _each_exporter(lambda one: one.rejected_points),
+    semconv.EXPORT_FAILURES: _by_reason(lambda one: one.failures),
+    semconv.EXPORT_TIME: _each_exporter(lambda one: one.seconds),
+    semconv.EXPORT_WAITING: _each_exporter(lambda one: one.waiting),
+    semconv.EXPORT_WAITING_BYTES: _each_exporter(lambda one: one.waiting_bytes),
+    semconv.EXPORT_LAST_SUCCESS: _last_success,
+    semconv.EXPORTER_STATE: _exporter_state,
 }
 
 

@@ -1,12 +1,13 @@
-"""Prometheus: the snapshot as exposition text, and as a collector for your own registry.
+"""Prometheus: the snapshot as an exposition, and as a collector for your own registry.
 
-:func:`render` writes the text for one scrape, in OpenMetrics or in the classic format, whichever
-the scraper's ``Accept`` header asks for. :class:`MetalCollector` gives the same families to a
-``prometheus_client`` registry, so that they are served beside an application's own::
+:func:`render` writes one for a scrape, as text in OpenMetrics or in the classic format, or in
+protobuf, whichever the scraper's ``Accept`` header asks for. :class:`MetalCollector` gives the
+same families to a ``prometheus_client`` registry, so that they are served beside an application's
+own::
 
     REGISTRY.register(MetalCollector(tel.get_snapshot, on_error=tel.internal_error))
 
-Names are those of :mod:`metalscope.semconv` on both formats. The unit of milliseconds and percent
+Names are those of :mod:`metalscope.semconv` on all of them. The unit of milliseconds and percent
 is not announced as OpenMetrics ``UNIT``: an OpenTelemetry collector that reads it would append
 ``_milliseconds`` to names that dashboards use.
 """
@@ -16,23 +17,41 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import core
 from prometheus_client.registry import Collector
 
 from metalscope import semconv
+from metalscope.exemplars import newest_by_bucket
 from metalscope.export.families import Distribution, Family, families
+from metalscope.export.prometheus_negotiation import (
+    OPENMETRICS,
+    PROTOBUF,
+    TEXT_FORMS,
+    names_protobuf,
+    negotiate,
+)
 from metalscope.semconv import Metric, Unit
-from metalscope.snapshot import MetalTelemetrySnapshot
+from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
 
-__all__ = ["MetalCollector", "render"]
+__all__ = [
+    "ANNOUNCED_UNITS",
+    "EXEMPLAR_CHARACTERS",
+    "MetalCollector",
+    "exemplars_by_bucket",
+    "number",
+    "render",
+    "render_families",
+]
 
 logger = logging.getLogger("metalscope")
 
+EXEMPLAR_CHARACTERS: Final = 128
+"""The most that an exemplar's label names and values may have (OpenMetrics 1.0, "Exemplars")."""
+
 # The base units of the naming conventions, which the names already end in.
-_ANNOUNCED_UNITS: Final[frozenset[Unit]] = frozenset({"bytes", "seconds", "ratio"})
+ANNOUNCED_UNITS: Final[frozenset[Unit]] = frozenset({"bytes", "seconds", "ratio"})
 
 
 def render(snapshot: MetalTelemetrySnapshot, accept: str | None = None) -> tuple[bytes, str]:
@@ -44,12 +63,36 @@ def render(snapshot: MetalTelemetrySnapshot, accept: str | None = None) -> tuple
             the classic text format is given, as Prometheus's own exporters do.
 
     Returns:
-        The body in UTF-8, and its ``Content-Type``.
+        The body, text in UTF-8, and its ``Content-Type``.
     """
-    form, content_type = _negotiate(accept or "")
-    text = "".join(_lines(families(snapshot), openmetrics=form.openmetrics))
+    accept = accept or ""
+    if names_protobuf(accept):
+        from metalscope.export import prometheus_protobuf  # noqa: PLC0415 - few ask for it
+
+        if prometheus_protobuf.is_available():
+            form, content_type = negotiate(accept, (PROTOBUF, *TEXT_FORMS))
+            if form is PROTOBUF:
+                body = prometheus_protobuf.render_protobuf(families(snapshot), snapshot.started_at)
+                return body, content_type
+    form, content_type = negotiate(accept)
+    return render_families(families(snapshot), openmetrics=form is OPENMETRICS), content_type
+
+
+def render_families(found: Iterable[Family], *, openmetrics: bool) -> bytes:
+    """Write these families as text in UTF-8: OpenMetrics 1.0.0, else the classic format 0.0.4."""
+    text = "".join(_lines(found, openmetrics=openmetrics))
     # The recorder lets no lone surrogate in; one from elsewhere must not cost the whole scrape.
-    return text.encode("utf-8", "replace"), content_type
+    return text.encode("utf-8", "replace")
+
+
+def exemplars_by_bucket(distribution: Distribution) -> dict[int, Exemplar]:
+    """The one exemplar a bucket may have, by the bucket's place; ``+Inf`` is the last."""
+    newest = newest_by_bucket(distribution.exemplars, [bound for bound, _ in distribution.buckets])
+    return {
+        place: one
+        for place, one in newest.items()
+        if len("trace_id" + one.trace_id + "span_id" + one.span_id) <= EXEMPLAR_CHARACTERS
+    }
 
 
 class MetalCollector(Collector):
@@ -95,7 +138,7 @@ def _lines(found: Iterable[Family], *, openmetrics: bool) -> Iterator[str]:
     for family in found:
         yield _header(family.metric, openmetrics=openmetrics)
         yield from _value_lines(family)
-        yield from _distribution_lines(family)
+        yield from _distribution_lines(family, exemplars=openmetrics)
     if openmetrics:
         yield "# EOF\n"
 
@@ -105,7 +148,7 @@ def _header(metric: Metric, *, openmetrics: bool) -> str:
     # The classic format has no info type.
     kind = "gauge" if metric.type == "info" and not openmetrics else metric.type
     header = f"# HELP {name} {metric.help}\n# TYPE {name} {kind}\n"
-    if openmetrics and metric.unit in _ANNOUNCED_UNITS:
+    if openmetrics and metric.unit in ANNOUNCED_UNITS:
         header += f"# UNIT {name} {metric.unit}\n"
     return header
 
@@ -114,21 +157,33 @@ def _value_lines(family: Family) -> Iterator[str]:
     metric = family.metric
     line = f"{metric.name}{{{_pattern(metric)}}} %s\n" if metric.labels else f"{metric.name} %s\n"
     for labels, value in family.values:
-        yield line % (*map(_escape, labels), _number(value))
+        yield line % (*map(_escape, labels), number(value))
 
 
-def _distribution_lines(family: Family) -> Iterator[str]:
+def _distribution_lines(family: Family, *, exemplars: bool) -> Iterator[str]:
     name, pattern = family.metric.name, _pattern(family.metric)
     for values, distribution in family.distributions:
         labels = pattern % tuple(map(_escape, values))
         bucket = f"{name}_bucket{{{labels}{',' if labels else ''}le="
-        for bound, count in distribution.buckets:
-            yield f'{bucket}"{_number(bound)}"}} {count}\n'
-        yield f'{bucket}"+Inf"}} {distribution.count}\n'
+        # The classic format has none.
+        traced = _exemplars(distribution) if exemplars and distribution.exemplars else {}
+        for place, (bound, count) in enumerate(distribution.buckets):
+            yield f'{bucket}"{number(bound)}"}} {count}{traced.get(place, "")}\n'
+        last = traced.get(len(distribution.buckets), "")
+        yield f'{bucket}"+Inf"}} {distribution.count}{last}\n'
         if distribution.sum is not None:
             braced = f"{{{labels}}}" if labels else ""
             yield f"{name}_count{braced} {distribution.count}\n"
-            yield f"{name}_sum{braced} {_number(distribution.sum)}\n"
+            yield f"{name}_sum{braced} {number(distribution.sum)}\n"
+
+
+def _exemplars(distribution: Distribution) -> dict[int, str]:
+    """What follows the value of a bucket's line, by the bucket's place."""
+    return {
+        place: f' # {{trace_id="{_escape(one.trace_id)}",span_id="{_escape(one.span_id)}"}}'
+        f" {number(one.value_ms)} {number(one.timestamp.timestamp())}"
+        for place, one in exemplars_by_bucket(distribution).items()
+    }
 
 
 def _pattern(metric: Metric) -> str:
@@ -139,7 +194,8 @@ def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A sample's value, or a bucket's bound, as both text formats write it."""
     if type(value) is not int:
         # NumPy's numbers count as float or int and have another repr.
         value = float(value)
@@ -155,7 +211,7 @@ def _number(value: float) -> str:
 
 def _to_prometheus(family: Family) -> core.Metric:
     metric = family.metric
-    unit = metric.unit if metric.unit in _ANNOUNCED_UNITS else ""
+    unit = metric.unit if metric.unit in ANNOUNCED_UNITS else ""
     if metric.type == "histogram":
         histogram = core.HistogramMetricFamily(
             metric.name, metric.help, labels=metric.labels, unit=unit
@@ -175,101 +231,19 @@ def _to_prometheus(family: Family) -> core.Metric:
     return simple
 
 
-def _buckets(distribution: Distribution) -> list[tuple[str, float]]:
+def _buckets(
+    distribution: Distribution,
+) -> list[tuple[str, float] | tuple[str, float, core.Exemplar]]:
+    newest = exemplars_by_bucket(distribution)
+    counts = [*distribution.buckets, (math.inf, distribution.count)]
     return [
-        *((_number(bound), count) for bound, count in distribution.buckets),
-        ("+Inf", distribution.count),
+        (number(bound), count, _to_prometheus_exemplar(newest[place]))
+        if place in newest
+        else (number(bound), count)
+        for place, (bound, count) in enumerate(counts)
     ]
 
 
-# -- content negotiation -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A format that can be had. ``default`` is the one meant where no version is asked for."""
-
-    media_type: str
-    version: str
-    default: bool
-
-    @property
-    def openmetrics(self) -> bool:
-        return self.media_type == "application/openmetrics-text"
-
-
-class _Range(NamedTuple):
-    """One media range of an ``Accept`` header, RFC 9110 section 12.5.1."""
-
-    media_type: str
-    parameters: dict[str, str]
-    quality: float
-
-
-_CLASSIC: Final = _Form("text/plain", "0.0.4", default=True)
-_FORMS: Final = (
-    _Form("application/openmetrics-text", "1.0.0", default=True),
-    _Form("text/plain", "1.0.0", default=False),
-    _CLASSIC,
-)
-"""Best first, for a header that likes several equally well."""
-
-# No name of ours needs escaping, so under each of these schemes the text is the same. "dots" is
-# not among them: it would double every underscore.
-_ESCAPING_SCHEMES: Final = frozenset({"allow-utf-8", "underscores", "values"})
-
-
-def _negotiate(accept: str) -> tuple[_Form, str]:
-    """Choose a form and say its content type.
-
-    Of the ranges that fit a form the most specific one gives its quality. ``*/*`` alone names no
-    form; it is answered with the classic one, which everything can read.
-    """
-    ranges = list(_ranges(accept))
-    best: tuple[float, int, int] = (0.0, 0, 0)
-    chosen, asked = _CLASSIC, None
-    for position, form in enumerate(_FORMS):
-        fitting = [(_specificity(one, form), one) for one in ranges]
-        specificity, match = max(
-            ((s, one) for s, one in fitting if s), key=lambda fit: fit[0], default=(0, None)
-        )
-        if match is None:
-            continue
-        rank = (match.quality, specificity, position if specificity == 1 else -position)
-        if match.quality > 0 and rank > best:
-            best, chosen, asked = rank, form, match
-    content_type = f"{chosen.media_type}; version={chosen.version}; charset=utf-8"
-    escaping = asked.parameters.get("escaping") if asked else None
-    if escaping and chosen.version == "1.0.0":
-        scheme = escaping if escaping in _ESCAPING_SCHEMES else "underscores"
-        content_type += f"; escaping={scheme}"
-    return chosen, content_type
-
-
-def _specificity(one: _Range, form: _Form) -> int:
-    """How closely a range names a form: 0 not at all, 1 by ``*/*``, up to 4 by its version."""
-    version = one.parameters.get("version")
-    if one.media_type == form.media_type:
-        if version is None:
-            return 3 if form.default else 0
-        return 4 if version == form.version else 0
-    if not form.default:
-        return 0
-    if one.media_type == form.media_type.partition("/")[0] + "/*":
-        return 2
-    return 1 if one.media_type == "*/*" else 0
-
-
-def _ranges(accept: str) -> Iterator[_Range]:
-    for part in accept.split(","):
-        media_type, *rest = (piece.strip() for piece in part.split(";"))
-        parameters = {}
-        for piece in rest:
-            key, _, value = piece.partition("=")
-            parameters[key.strip().lower()] = value.strip().strip('"')
-        try:
-            quality = float(parameters.pop("q", "1"))
-        except ValueError:
-            continue
-        if 0 <= quality <= 1:
-            yield _Range(media_type.lower(), parameters, quality)
+def _to_prometheus_exemplar(one: Exemplar) -> core.Exemplar:
+    labels = {"trace_id": one.trace_id, "span_id": one.span_id}
+    return core.Exemplar(labels, one.value_ms, one.timestamp.timestamp())

@@ -15,14 +15,15 @@ _PATTERNS: Final = (
     (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), MASK),
     (re.compile(r"(?<![\w.])(\d{1,3}\.){3}\d{1,3}(?![\w.])"), MASK),
     (re.compile(r"(?i)(?<![\w:])([0-9a-f]{1,4}:){3,7}:?[0-9a-f]{1,4}(?![\w:])"), MASK),
-    # Credentials by the words before them, then by their look: JSON web tokens, and long runs of
-    # letters and digits mixed, as keys of cloud platforms are.
+    # Credentials by the words before them, then by their look: JSON web tokens, hexadecimal digits
+    # in number, and the beginnings that platforms give their keys so that they can be found.
     (
         re.compile(r"(?i)\b(key|token|secret|password|passwd|pwd|authorization)(\s*[=:]\s*)\S+"),
         rf"\1\2{MASK}",
     ),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), MASK),
-    (re.compile(r"\b(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{32,}\b"), MASK),
+    (re.compile(r"(?i)\b[0-9a-f]{32,}\b"), MASK),
+    (re.compile(r"\b(AKIA|ASIA|gh[opsu]_|glc_|glsa_|hf_|sk-|xox[abp]-)[\w-]{12,}"), MASK),
 )
 
 
@@ -30,8 +31,8 @@ def sanitized(text: str) -> str:
     """``text`` with :data:`MASK` in place of what may be private.
 
     Found by its look: the user in a home directory, e-mail and IP addresses, ``password=…`` and
-    its like, JSON web tokens, and runs of 32 and more letters and digits. What looks like nothing
-    of this stays.
+    its like, JSON web tokens, 32 and more hexadecimal digits, and keys with a known beginning.
+    What looks like nothing of this stays.
     """
     for pattern, mask in _PATTERNS:
         text = pattern.sub(mask, text)

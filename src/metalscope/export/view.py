@@ -52,10 +52,27 @@ class MetricView:
 
         ``labels`` of the options are not among theirs.
         """
-        found: Iterable[Family] = families(snapshot)
+        return self.selected(families(snapshot))
+
+    def selected(self, found: Iterable[Family]) -> Iterator[Family]:
+        """The same for families that come from elsewhere."""
         for selection in self._selections:
             found = selection.families(found)
         return (family for family in found if family.values or family.distributions)
+
+    def allows(self, name: str) -> bool:
+        """Whether a metric of this name, as :mod:`~metalscope.semconv` has it, is sent."""
+        for selection in self._selections:
+            if not selection.allows(name):
+                return False
+            name = selection.options.rename.get(name, name)
+        return True
+
+    def cleaned(self, text: str) -> str:
+        """Text that is no label, such as a reason, as it may be sent."""
+        for selection in self._selections:
+            text = selection.cleaned(text)
+        return text
 
     def events(self, snapshot: MetalTelemetrySnapshot) -> Iterator[TelemetryEvent]:
         """The custom events the snapshot holds, oldest first, cleaned."""
@@ -86,6 +103,21 @@ class MetricView:
         return named | self._labels
 
 
+class _Cleaned(dict[str, str]):
+    """Texts as they may be sent; each is cleaned once, as thousands of series share a few."""
+
+    def __init__(self, clean: Sequence[Clean]) -> None:
+        super().__init__()
+        self._clean = clean
+
+    def __missing__(self, text: str) -> str:
+        cleaned = text
+        for clean in self._clean:
+            cleaned = clean(cleaned)
+        self[text] = cleaned
+        return cleaned
+
+
 @dataclass(frozen=True)
 class _Selection:
     """One group of options, ready to be applied."""
@@ -103,26 +135,25 @@ class _Selection:
         return cls(options, tuple(clean))
 
     def families(self, found: Iterable[Family]) -> Iterator[Family]:
+        texts = _Cleaned(self.clean)
         for family in found:
-            if self._allows(family.metric.name):
-                yield self._relabelled(self._renamed(family))
+            if self.allows(family.metric.name):
+                yield self._relabelled(self._renamed(family), texts)
 
     def properties(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         dropped = self.options.drop_labels
-        return {
-            key: self._cleaned(value) for key, value in properties.items() if key not in dropped
-        }
+        return {key: self.cleaned(value) for key, value in properties.items() if key not in dropped}
 
     def attributes(self, attributes: Mapping[str, str | int]) -> dict[str, str | int]:
         # Without a name and an instance, the series of two processes would be one.
         kept = {"service.name", "service.instance.id"}
         return {
-            name: self._cleaned(value) if name not in kept else value
+            name: self.cleaned(value) if name not in kept else value
             for name, value in attributes.items()
             if name in kept or name not in self.options.drop_labels
         }
 
-    def _allows(self, name: str) -> bool:
+    def allows(self, name: str) -> bool:
         allow, deny = self.options.allow, self.options.deny
         if any(fnmatchcase(name, pattern) for pattern in deny):
             return False
@@ -136,7 +167,7 @@ class _Selection:
         name = name if name.endswith(suffix) else name + suffix
         return replace(family, metric=replace(family.metric, name=name))
 
-    def _relabelled(self, family: Family) -> Family:
+    def _relabelled(self, family: Family, texts: _Cleaned) -> Family:
         metric = family.metric
         dropped, renamed = set(self.options.drop_labels), self.options.rename_labels
         if not (self.clean or dropped & {*metric.labels} or renamed.keys() & {*metric.labels}):
@@ -145,7 +176,7 @@ class _Selection:
         labels = tuple(renamed.get(metric.labels[place], metric.labels[place]) for place in kept)
 
         def chosen(values: LabelValues) -> LabelValues:
-            return tuple(self._cleaned(values[place]) for place in kept)
+            return tuple([texts[values[place]] for place in kept])
 
         return Family(
             replace(metric, labels=labels),
@@ -153,14 +184,13 @@ class _Selection:
             _merged(((chosen(k), v) for k, v in family.distributions), _added),
         )
 
-    def _cleaned(self, value: Any) -> Any:
+    def cleaned(self, value: Any) -> Any:
         if isinstance(value, str):
-            for clean in self.clean:
-                value = clean(value)
-        elif isinstance(value, Mapping):
-            return {key: self._cleaned(part) for key, part in value.items()}
-        elif isinstance(value, list | tuple):
-            return [self._cleaned(part) for part in value]
+            return _Cleaned(self.clean)[value]
+        if isinstance(value, Mapping):
+            return {key: self.cleaned(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.cleaned(part) for part in value]
         return value
 
 

@@ -94,6 +94,7 @@ def with_host(
             errors=dict(errors),
             overflowed=processes.internals.overflowed,
             dropped=processes.internals.dropped,
+            exporters=processes.internals.exporters,
         ),
     )
 

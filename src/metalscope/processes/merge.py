@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from metalscope.exemplars import newest_by_bucket
+from metalscope.export_status import added_statuses
 from metalscope.snapshot import (
     ComponentHealth,
     CustomMetric,
@@ -49,6 +51,9 @@ def counts_of(snapshots: Sequence[MetalTelemetrySnapshot]) -> MetalTelemetrySnap
             errors=_added(one.internals.errors for one in snapshots),
             overflowed=sum(one.internals.overflowed for one in snapshots),
             dropped=_added(one.internals.dropped for one in snapshots),
+            exporters=added_statuses(
+                status for one in snapshots for status in one.internals.exporters
+            ),
         ),
         retired_operations=sum(one.retired_operations for one in snapshots),
         retired_errors=sum(one.retired_errors for one in snapshots),
@@ -115,6 +120,7 @@ def _outcomes(operations: Iterable[OperationMetrics]) -> tuple[OutcomeMetrics, .
             before.gpu_ns + one.gpu_ns,
             before.gpu_count + one.gpu_count,
             before.untimed + one.untimed,
+            tuple(newest_by_bucket((*before.exemplars, *one.exemplars)).values()),
         )
     return tuple(merged[outcome] for outcome in sorted(merged))
 

@@ -1,0 +1,145 @@
+"""Calls of an exporter on a thread of its own, so that one that hangs holds up nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from metalscope.export.deadline import within
+from metalscope.export.result import ExportResult, Reason
+
+if TYPE_CHECKING:
+    from metalscope.export.base import MetricsExporter
+    from metalscope.snapshot import MetalTelemetrySnapshot
+
+__all__ = ["AttemptThread", "Attempts"]
+
+
+class Attempts(Protocol):
+    """Where an exporter is called."""
+
+    def export(self, snapshot: MetalTelemetrySnapshot) -> Future[ExportResult]:
+        """Begin one export. The future never fails: what the exporter raises is in the result."""
+        ...
+
+    def resume(self, delivered: MetalTelemetrySnapshot) -> None:
+        """Tell the exporter, before the next export, what the peer has as the last."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Have the exporter let go of what it has, and wait for that so many seconds."""
+        ...
+
+
+class AttemptThread:
+    """Calls an exporter, sync or async, on one daemon thread, one call at a time.
+
+    Args:
+        exporter: what is called.
+        timeout: when an async export is cancelled. A sync one cannot be: whoever waits for the
+            future gives up on it.
+        on_error: told of what the exporter raises, as (room, exception).
+    """
+
+    def __init__(
+        self,
+        exporter: MetricsExporter,
+        *,
+        timeout: timedelta,
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self._exporter = exporter
+        self._timeout = timeout.total_seconds()
+        self._on_error = on_error
+        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
+        self._work = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.Runner | None = None
+
+    def export(self, snapshot: MetalTelemetrySnapshot) -> Future[ExportResult]:
+        """Begin one export."""
+        return self._begin(lambda: self._result(snapshot))
+
+    def resume(self, delivered: MetalTelemetrySnapshot) -> None:
+        """Tell the exporter what the peer has as the last."""
+        self._begin(lambda: self._resume(delivered))
+
+    def close(self, timeout: float) -> None:
+        """Let the exporter shut down; where it does not within ``timeout`` s it is left behind."""
+        if self._thread is None:
+            # Never called: it holds nothing that another thread made.
+            self._shutdown()
+            return
+        done = self._begin(self._shutdown)
+        self._work.put(None)
+        try:
+            done.result(timeout)
+        except TimeoutError as error:
+            self._on_error("export", error)
+
+    def _begin(self, work: Callable[[], Any]) -> Future[Any]:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="metalscope-export", daemon=True)
+            self._thread.start()
+        future: Future[Any] = Future()
+        self._work.put((work, future))
+        return future
+
+    def _run(self) -> None:
+        while (item := self._work.get()) is not None:
+            work, future = item
+            future.set_result(work())
+        if self._loop is not None:
+            self._loop.close()
+
+    def _result(self, snapshot: MetalTelemetrySnapshot) -> ExportResult:
+        try:
+            # Of all requests of one export together.
+            with within(self._timeout):
+                result = self._awaited(self._exporter.export(snapshot))
+        except TimeoutError:
+            return ExportResult.retry(Reason.TIMEOUT, f"not done within {self._timeout:g} s")
+        except Exception as error:  # noqa: BLE001 - law: no exporter may harm the program
+            self._on_error("export", error)
+            said = f"{type(error).__name__} was raised; the log says more"
+            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
+        if result is None:
+            return ExportResult.delivered()
+        if not isinstance(result, ExportResult):
+            said = f"it returned {type(result).__name__}, not an ExportResult"
+            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
+        return result
+
+    def _resume(self, delivered: MetalTelemetrySnapshot) -> None:
+        try:
+            self._exporter.resume(delivered)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_error("export", error)
+
+    def _shutdown(self) -> None:
+        try:
+            self._awaited(self._exporter.shutdown())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_error("export", error)
+
+    def _awaited(self, value: Any) -> Any:
+        if not inspect.isawaitable(value):
+            return value
+        if self._loop is None:
+            # One loop for all calls, as async clients belong to the loop they were made in.
+            self._loop = asyncio.Runner()
+        # Else the loop would keep the context, and with it the deadline, of the first call.
+        call = _cancelled_after(value, self._timeout)
+        return self._loop.run(call, context=copy_context())
+
+
+async def _cancelled_after(value: Awaitable[Any], timeout: float) -> Any:
+    async with asyncio.timeout(timeout):
+        return await value

@@ -1,0 +1,68 @@
+"""The ``settings`` of an exporter's options, read strictly: what only one protocol knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metalscope.errors import ConfigurationError
+from metalscope.spelling import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from metalscope.export.base import ExporterContext
+
+__all__ = ["Settings"]
+
+
+class Settings:
+    """The settings of one exporter.
+
+    Args:
+        context: of which exporter.
+        known: the names it has.
+
+    Raises:
+        ConfigurationError: there is one of another name.
+    """
+
+    def __init__(self, context: ExporterContext, known: Collection[str]) -> None:
+        self._exporter = context.name
+        self._given = context.options.settings
+        for name in self._given:
+            if name not in known:
+                near = nearest(name, known)
+                raise self.wrong(
+                    name,
+                    f"is unknown; there are {', '.join(sorted(known)) or 'none'}"
+                    + (f"; the nearest is {near}" if near else ""),
+                )
+
+    def get(self, name: str) -> Any:
+        """The value as it is given, or ``None``."""
+        return self._given.get(name)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """True or false."""
+        value = self._given.get(name, default)
+        if not isinstance(value, bool):
+            raise self.wrong(name, f"must be true or false, not {value!r}")
+        return value
+
+    def whole(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        value = self._given.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.wrong(name, f"must be a whole number from {least} to {most}, not {value!r}")
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of these words; the first where none is given."""
+        value = self._given.get(name, choices[0])
+        if value not in choices:
+            raise self.wrong(name, f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    def wrong(self, name: str, what: str) -> ConfigurationError:
+        """The error that says what is wrong with a setting."""
+        return ConfigurationError(f"exporter {self._exporter!r}: settings.{name} {what}")
