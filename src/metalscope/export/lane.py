@@ -130,7 +130,8 @@ class Lane:
         self._clock = clock or Clock()
         self._wake = wake
         self._offers: deque[Offer] = deque()
-        self._awaited: list[Offer] = []
+        # Without the snapshots: those that wait do so in the spool, within its bounds.
+        self._awaited: list[tuple[datetime, Future[ExportResult]]] = []
         self._latest: MetalTelemetrySnapshot | None = None
         self._attempt: _Attempt | None = None
         self._not_before = 0.0
@@ -240,7 +241,7 @@ class Lane:
             else:
                 self._spool.replace_all(data, timestamp)
             self._latest = offer.snapshot
-            self._awaited.append(offer)
+            self._awaited.append((timestamp, offer.outcome))
 
     def _next(self, now: float) -> tuple[Spool, Spooled | None]:
         """The oldest of this process; where there is none, of one that is gone."""
@@ -356,19 +357,19 @@ class Lane:
 
     def _resolve(self, spooled: Spooled, result: ExportResult) -> None:
         awaited, self._awaited = self._awaited, []
-        for offer in awaited:
-            later = offer.snapshot.timestamp > spooled.timestamp
+        for timestamp, outcome in awaited:
+            later = timestamp > spooled.timestamp
             if later and result.verdict is not Verdict.RETRY:
-                self._awaited.append(offer)
-            elif not offer.outcome.done():
-                offer.outcome.set_result(result)
+                self._awaited.append((timestamp, outcome))
+            elif not outcome.done():
+                outcome.set_result(result)
 
     def _settle_the_lost(self) -> None:
         awaited, self._awaited = self._awaited, []
-        for offer in awaited:
-            if not offer.outcome.done():
+        for _, outcome in awaited:
+            if not outcome.done():
                 lost = ExportResult.rejected(Reason.QUEUE_FULL, "the queue let it go")
-                offer.outcome.set_result(lost)
+                outcome.set_result(lost)
 
     def close(self, timeout: float) -> None:
         """Have the exporter shut down within so many s, then let go of the queue."""

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.otel_metrics import ZeroedDataPoint
+from metalscope.export.otlp_encoder import request_of
 from metalscope.export.result import ExportResult, Reason
 
 try:
@@ -19,7 +19,6 @@ try:
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
     from google.protobuf.unknown_fields import UnknownFieldSet
-    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceRequest,
         ExportMetricsServiceResponse,
@@ -82,21 +81,8 @@ def data_of(points: Sequence[Point], like: MetricsData) -> MetricsData:
 
 
 def encoded(data: MetricsData) -> ExportMetricsServiceRequest:
-    """The request, by the official encoder, with the zero thresholds it has no place for."""
-    request = encode_metrics(data)
-    thresholds = (
-        point.zero_threshold for _, point in points_of(data) if isinstance(point, ZeroedDataPoint)
-    )
-    places = (
-        point
-        for resource in request.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        for point in metric.exponential_histogram.data_points
-    )
-    for place, threshold in zip(places, thresholds, strict=True):
-        place.zero_threshold = threshold
-    return request
+    """The request that sends ``data``."""
+    return request_of(data)
 
 
 def json_of(request: ExportMetricsServiceRequest) -> bytes:
