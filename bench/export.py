@@ -199,10 +199,11 @@ def loops(
         }
         for one in children.values():
             one.ask("tick")
+        steps = children[ways[0]].ask("steps", seconds)["steps"]
         for number in range(rounds):
             turn = number % len(ways)
             for name in [*ways[turn:], *ways[:turn]]:
-                took = children[name].ask("loop", seconds)
+                took = children[name].ask("loop", steps)
                 if not took["over"]:
                     raise SystemExit(f"{name}: the loop was over before the export: void")
                 for what in ("alone", "beside"):
@@ -298,9 +299,17 @@ def measure(*, names: int, rounds: int, counts: tuple[int, int], loop_seconds: f
     ]
     comparison = Comparison(loop)
     for name in loop_ways:
-        ratio = comparison.ratio(f"{name}, beside", to=f"{name}, alone")
-        alone = comparison.spread(f"{name}, alone").median
-        rows.append(Row(f"a loop of {alone:.2g} s beside one tick / alone: {name}", ratio, "x"))
+        beside, alone = f"{name}, beside", f"{name}, alone"
+        longer = Spread.of([a - b for a, b in zip(loop[beside], loop[alone], strict=True)])
+        long = f"{loop_seconds:g} s"
+        rows += [
+            Row(f"a loop of {long} beside a tick: {name}", longer.scaled(1e3), "ms longer"),
+            Row(
+                f"a loop of {long} beside a tick / alone: {name}",
+                comparison.ratio(beside, alone),
+                "x",
+            ),
+        ]
     rows += memory_rows(found, counts)
     return Result(
         f"export of {names * SERIES_A_NAME:,} series a tick, CPU of the process",

@@ -135,16 +135,19 @@ class Child:
         self._exporting.move()
         return {"seconds": self._exporting.consume()}
 
-    def loop(self, seconds: float) -> dict[str, float]:
-        """A loop that holds the interpreter, of about so many seconds, alone and beside a tick."""
+    def steps(self, seconds: float) -> dict[str, float]:
+        """How many steps of the loop take about so many seconds."""
         steps = 1000
         while (took := _loop(steps)) < seconds / 10:
             steps *= 2
-        steps = int(steps * seconds / took)
+        return {"steps": int(steps * seconds / took)}
+
+    def loop(self, steps: float) -> dict[str, float]:
+        """A loop that holds the interpreter, alone and beside a tick."""
         self._exporting.move()
-        alone = _loop(steps)
+        alone = _loop(int(steps))
         is_over = self._exporting.begin()
-        beside = _loop(steps)
+        beside = _loop(int(steps))
         over = is_over()
         wait_for(is_over)
         return {"alone": alone, "beside": beside, "over": over}

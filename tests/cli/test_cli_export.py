@@ -384,7 +384,7 @@ def test_exporters_of_others_export_too_async_ones_and_such_as_raise(served, opt
     assert (tmp_path / "tries").read_text() == "try\n"
 
 
-def test_ctrl_c_ends_it_on_one_line(served, options):
+def test_ctrl_c_ends_it_without_a_traceback(served, options):
     with faulty_server(NEVER_ANSWERS) as mute:
         process = subprocess.Popen(
             [
@@ -399,7 +399,9 @@ def test_ctrl_c_ends_it_on_one_line(served, options):
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=ENOUGH_SECONDS)
     assert (process.returncode, out) == (130, b"")
-    assert errors == b"metalscope: error: interrupted\n"
+    # That a snapshot has not gone out may be said as well, as the lane may be there to say it.
+    assert b"metalscope: error: interrupted\n" in errors
+    assert b"Traceback" not in errors
 
 
 # -- into a file ---------------------------------------------------------------------------------
