@@ -24,6 +24,7 @@ from fault_outcomes import (  # noqa: E402 - found by the line above
 )
 
 from metalscope.export.result import Verdict  # noqa: E402
+from page_tables import write_tables  # noqa: E402
 
 PAGE = ROOT / "docs" / "export-faults.md"
 BEGIN = "<!-- faults: written by scripts/fault_table.py -->\n"
@@ -91,20 +92,7 @@ def _by_exporter() -> Iterator[str]:
 
 def main() -> int:
     """Rewrite the page, or say that it is not current."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        print(f"{PAGE.name} has lost the marks the tables stand between", file=sys.stderr)
-        return 1
-    current = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-    if current == page:
-        return 0
-    if "--check" in sys.argv[1:]:
-        print(f"{PAGE.name} is not current: run scripts/fault_table.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(current, encoding="utf-8")
-    return 0
+    return write_tables(PAGE, tables(), begin=BEGIN, end=END, script="fault_table.py")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from metalscope.config.schema import group_of, item_group_of
 from metalscope.config.unavailable import is_read
 from metalscope.durations import format_duration
 from metalscope.options import MetalTelemetryOptions
+from page_tables import write_tables
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 BEGIN = "<!-- options: written by scripts/option_table.py -->\n"
@@ -99,20 +100,7 @@ def _takes(field: FieldInfo) -> str:
 
 def main() -> int:
     """Rewrite the page, or say that it is not current."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        print(f"{PAGE.name} has lost the marks the tables stand between", file=sys.stderr)
-        return 1
-    current = f"{before}{BEGIN}\n{tables()}\n{END}{after}"
-    if current == page:
-        return 0
-    if "--check" in sys.argv[1:]:
-        print(f"{PAGE.name} is not current: run scripts/option_table.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(current, encoding="utf-8")
-    return 0
+    return write_tables(PAGE, tables(), begin=BEGIN, end=END, script="option_table.py")
 
 
 if __name__ == "__main__":

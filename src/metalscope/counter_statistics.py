@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from metalscope.moments import rfc3339
 from metalscope.operation import NS_PER_MS, Component, MetalError, OperationKind
 from metalscope.readings import ReadingUnit, ResourceKind
 
@@ -321,8 +322,8 @@ class PerformanceCounters:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data; described in docs/counters.md."""
         return {
-            "since": _iso(self.since),
-            "sampled_at": _iso(self.sampled_at) if self.sampled_at else None,
+            "since": rfc3339(self.since),
+            "sampled_at": rfc3339(self.sampled_at) if self.sampled_at else None,
             "interval_seconds": self.interval_seconds,
             "samples": self.samples,
             "measured_seconds": self.measured_seconds,
@@ -348,8 +349,3 @@ def _durations(work: NamedWork | WorkStatistics) -> dict[str, float | None]:
         "max_ms": None if work.max_ns is None else work.max_ns / NS_PER_MS,
         "mean_ms": work.total_ns / work.timed / NS_PER_MS if work.timed else None,
     }
-
-
-def _iso(moment: datetime) -> str:
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from metalscope.moments import rfc3339
 
 __all__ = ["BreakerState", "ExporterStatus", "added_statuses"]
 
@@ -67,9 +69,7 @@ class ExporterStatus:
             "waiting": self.waiting,
             "waiting_bytes": self.waiting_bytes,
             "seconds": self.seconds,
-            "last_success": None
-            if success is None
-            else success.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "last_success": None if success is None else rfc3339(success),
             "last_error": self.last_error,
         }
 

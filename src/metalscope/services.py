@@ -66,13 +66,7 @@ def start_exporters_for(manager: MetalTelemetryManager, *, even_if_none: bool = 
     )
     try:
         for one, exporter in made:
-            runner.add(
-                exporter,
-                name=one.name,
-                type=str(one.type),
-                interval=one.interval if options.auto_export_metrics else None,
-                timeout=one.timeout,
-            )
+            runner.add_of(one, exporter)
     except BaseException:
         runner.shutdown(0)
         raise

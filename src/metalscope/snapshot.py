@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from metalscope.counter_statistics import PerformanceCounters
 from metalscope.export_status import ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
+from metalscope.moments import rfc3339
 from metalscope.operation import (
     NS_PER_MS,
     OK,
@@ -506,7 +507,4 @@ def errors_of(operations: Iterable[OperationMetrics]) -> dict[MetalError, int]:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC with a Z, which every JSON reader's date parser takes."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if moment is None else rfc3339(moment)

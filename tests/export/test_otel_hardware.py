@@ -13,7 +13,7 @@ from snapshots import full
 from metalscope.export.families import Family
 from metalscope.export.otel_hardware import HARDWARE, hardware_families
 from metalscope.export.otel_metrics import metrics_data
-from metalscope.export.otlp_messages import encoded
+from metalscope.export.otlp_encoder import request_of
 from metalscope.export.view import MetricView
 from metalscope.export_options import SelectionOptions, Temporality
 from metalscope.snapshot import (
@@ -57,7 +57,7 @@ def sent(
         return hardware_families(one, view)
 
     data = metrics_data(snapshot, view, more=hardware, **options)
-    found = points([encoded(data)])
+    found = points([request_of(data)])
     return {key: got for key, got in found.items() if key[0].startswith("hw.")}
 
 

@@ -24,7 +24,7 @@ from snapshots import EARLIER, NOW, full, snapshots
 from metalscope import semconv
 from metalscope.export.families import Distribution, Family
 from metalscope.export.otel_metrics import metrics_data, nanoseconds
-from metalscope.export.otlp_messages import encoded
+from metalscope.export.otlp_encoder import request_of
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, SelectionOptions, Temporality
 from metalscope.histogram import DurationHistogram
@@ -75,7 +75,7 @@ def wire(families: Iterator[Family]) -> dict[Key, float | Distribution]:
 
 def test_every_number_of_the_snapshot_is_one_point_under_its_own_name_and_labels() -> None:
     snapshot = full()
-    arrived = points([encoded(metrics_data(snapshot, VIEW))])
+    arrived = points([request_of(metrics_data(snapshot, VIEW))])
     expected = wire(VIEW.families(snapshot))
     assert list(arrived) == list(expected)
     for key, value in expected.items():
@@ -226,7 +226,7 @@ def test_exponential_buckets_hold_exactly_the_durations_between_their_bounds() -
     durations = [0, 61, 62, 5_000, 900_000, 1_000_000, 1_000_001, 12_345_678, 60_000_000_000]
     data = metrics_data(of_durations(durations), VIEW, histograms=HistogramForm.EXPONENTIAL)
     assert isinstance(metrics(data)[DURATION].data, ExponentialHistogram)
-    [got] = [one.point for key, one in points([encoded(data)]).items() if key[0] == DURATION]
+    [got] = [one.point for key, one in points([request_of(data)]).items() if key[0] == DURATION]
     in_ms = [one / 1e6 for one in durations]
     assert got.zero_count == sum(one <= got.zero_threshold for one in in_ms) > 0
     base = 2.0 ** (2.0**-got.scale)
@@ -247,7 +247,7 @@ def test_extremes_are_sent_with_totals_and_not_with_differences() -> None:
         delta = metrics_data(
             whole, VIEW, temporality=Temporality.DELTA, since=before, histograms=form
         )
-        [point] = [one for key, one in points([encoded(delta)]).items() if key[0] == DURATION]
+        [point] = [one for key, one in points([request_of(delta)]).items() if key[0] == DURATION]
         assert not point.point.HasField("min")
         assert not point.point.HasField("max")
         assert (point.point.count, point.point.sum) == (1, 3.0)
@@ -258,7 +258,7 @@ def test_a_custom_histogram_is_classic_in_either_form_and_without_a_sum_it_canno
     snapshot = replace(full(), custom=(custom,))
     data = metrics_data(snapshot, VIEW, histograms=HistogramForm.EXPONENTIAL)
     assert isinstance(metrics(data)["gain"].data, Histogram)
-    got = points([encoded(data)])["gain", ()].point
+    got = points([request_of(data)])["gain", ()].point
     assert (list(got.bucket_counts), list(got.explicit_bounds)) == ([2, 0, 1], [0.0, 1.0])
     assert (got.count, got.HasField("sum")) == (3, False)
 
@@ -269,7 +269,7 @@ def test_exemplars_go_with_their_histogram_each_once_in_differences() -> None:
     new = Exemplar(3.0, NOW - timedelta(seconds=5), *ids)
     snapshot = of_durations([1_000_000, 3_000_000], exemplars=(old, new))
     for form in HistogramForm:
-        [total] = points([encoded(metrics_data(snapshot, NAMED, histograms=form))]).values()
+        [total] = points([request_of(metrics_data(snapshot, NAMED, histograms=form))]).values()
         assert [one.as_double for one in total.point.exemplars] == [1.0, 3.0]
         first = total.point.exemplars[0]
         assert (first.trace_id.hex(), first.span_id.hex()) == ids
@@ -281,7 +281,7 @@ def test_exemplars_go_with_their_histogram_each_once_in_differences() -> None:
             temporality=Temporality.DELTA,
             since=of_durations([1_000_000], exemplars=(old,), at=-10),
         )
-        [delta] = points([encoded(data)]).values()
+        [delta] = points([request_of(data)]).values()
         assert [one.as_double for one in delta.point.exemplars] == [3.0]
 
 
@@ -374,12 +374,12 @@ def test_any_snapshot_encodes_and_its_difference_from_itself_is_nothing(
     snapshot: MetalTelemetrySnapshot,
 ) -> None:
     for form in HistogramForm:
-        arrived = points([encoded(metrics_data(snapshot, VIEW, histograms=form))])
+        arrived = points([request_of(metrics_data(snapshot, VIEW, histograms=form))])
         assert list(arrived) == list(wire(VIEW.families(snapshot)))
         data = metrics_data(
             snapshot, VIEW, histograms=form, temporality=Temporality.DELTA, since=snapshot
         )
-        for got in points([encoded(data)]).values():
+        for got in points([request_of(data)]).values():
             if got.kind == "sum":
                 assert got.value == 0
             elif got.kind != "gauge":
@@ -402,8 +402,8 @@ def test_differences_add_up_to_the_total(
     second = replace(
         first, timestamp=NOW + timedelta(seconds=10), operations=tuple(together.values())
     )
-    totals = points([encoded(metrics_data(second, VIEW))])
-    parts = [points([encoded(delta(*pair))]) for pair in ((first, None), (second, first))]
+    totals = points([request_of(metrics_data(second, VIEW))])
+    parts = [points([request_of(delta(*pair))]) for pair in ((first, None), (second, first))]
     for key, total in totals.items():
         came = [part[key] for part in parts if key in part]
         if total.kind == "sum":
@@ -442,15 +442,15 @@ def test_half_a_character_costs_one_question_mark_and_not_the_message() -> None:
         of_durations([1]), system=replace(SYSTEM, resource=(("process.command", "a\udc80"),))
     )
     operation = replace(snapshot.operations[0], name="half \ud83d")
-    request = encoded(metrics_data(replace(snapshot, operations=(operation,)), NAMED))
+    request = request_of(metrics_data(replace(snapshot, operations=(operation,)), NAMED))
     [(_, labels)] = points([type(request).FromString(request.SerializeToString())])
     assert dict(labels)["name"] == "half ?"
 
 
 def test_a_number_past_64_bits_is_sent_as_the_nearest_there_is() -> None:
-    arrived = points([encoded(metrics_data(counting(2**80, at=0), VIEW))])
+    arrived = points([request_of(metrics_data(counting(2**80, at=0), VIEW))])
     assert arrived["jobs_total", ()].value == 2.0**80
-    arrived = points([encoded(metrics_data(counting(2**63 - 1, at=0), VIEW))])
+    arrived = points([request_of(metrics_data(counting(2**63 - 1, at=0), VIEW))])
     assert arrived["jobs_total", ()].point.as_int == 2**63 - 1
 
 

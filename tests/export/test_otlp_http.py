@@ -44,7 +44,8 @@ from metalscope.errors import ConfigurationError
 from metalscope.export.families import Distribution
 from metalscope.export.otel_metrics import metrics_data
 from metalscope.export.otlp import OtlpExporter
-from metalscope.export.otlp_messages import encoded, json_of
+from metalscope.export.otlp_encoder import request_of
+from metalscope.export.otlp_messages import json_of
 from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, Temporality
@@ -235,7 +236,7 @@ def test_json_is_what_opentelemetrys_own_encoder_writes(
     form: HistogramForm, temporality: Temporality
 ) -> None:
     data = metrics_data(with_exemplars(), MetricView(), histograms=form, temporality=temporality)
-    ours = json.loads(json_of(encoded(data)))
+    ours = json.loads(json_of(request_of(data)))
     theirs = json.loads(official_json(data).to_json())
     # It knows no threshold; ours says how wide the bucket of zero is.
     for point in exponential_points(ours):
@@ -554,7 +555,7 @@ def test_json_of_any_snapshot_says_the_same_as_its_protobuf(
     snapshot: MetalTelemetrySnapshot,
 ) -> None:
     for form in HistogramForm:
-        request = encoded(metrics_data(snapshot, MetricView(), histograms=form))
+        request = request_of(metrics_data(snapshot, MetricView(), histograms=form))
         text = json_of(request).decode()
         json.loads(text, parse_constant=pytest.fail)
         back = json_format.Parse(text, ExportMetricsServiceRequest())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from metalscope.export.result import ExportResult
@@ -88,6 +89,16 @@ class ExporterContext:
     def name(self) -> str:
         """The exporter's name."""
         return self.options.name
+
+    def with_options(
+        self, options: ExporterOptions, *, timeout: timedelta | None = None
+    ) -> ExporterContext:
+        """The same with other options, by which its HTTP clients are then made."""
+        from metalscope.export.transport import HttpTransport  # noqa: PLC0415 - loads ssl
+
+        timeout = timeout or self.timeout
+        open_http = partial(HttpTransport.of, options, timeout=timeout)
+        return replace(self, options=options, timeout=timeout, open_http=open_http)
 
 
 ExporterFactory = Callable[[ExporterContext], MetricsExporter]

@@ -12,13 +12,13 @@ from metalscope.errors import ConfigurationError
 from metalscope.export import datadog_requests as requests
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.datadog_client import DatadogClient
-from metalscope.export.datadog_points import DatadogPoints, Event, Series, Values
+from metalscope.export.datadog_points import Event, Series, Values
+from metalscope.export.datadog_sending import DatadogSending
 from metalscope.export.datadog_settings import DatadogSettings
 from metalscope.export.result import ExportResult
-from metalscope.export.stages import Stage, Stages
-from metalscope.export.transport import HttpTransport
 
 if TYPE_CHECKING:
+    from metalscope.export.transport import HttpTransport
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["DatadogExporter", "datadog_exporter"]
@@ -43,7 +43,7 @@ def datadog_exporter(context: ExporterContext) -> MetricsExporter:
     return DatadogExporter(context)
 
 
-class DatadogExporter(MetricsExporter):
+class DatadogExporter(DatadogSending):
     """Sends to ``/api/v2/series``, or to ``/api/v1/series`` where ``protocol`` is ``v1``.
 
     Counters go as counts of what they gained since the last snapshot that arrived, with the
@@ -59,87 +59,29 @@ class DatadogExporter(MetricsExporter):
         MissingExtraError: Datadog's client is not installed.
     """
 
+    had_already = "Datadog had it already"
+
     def __init__(self, context: ExporterContext) -> None:
         settings = DatadogSettings.of(context, {"site", "distributions", "events", "max_age"})
         base, told = _base_and_version(context, settings)
-        self._settings = settings
+        super().__init__(context, settings, (SERIES_IN_A_PART, VALUES_IN_A_PART, 1))
         self._is_v1 = (context.options.protocol or told or "v2") == "v1"
         self._datadog = DatadogClient(
             _http(context, base), key_is_a_header=_has_key_header(context)
         )
-        self._points = DatadogPoints(
-            context.view, distributions=settings.distributions, events=settings.events
-        )
-        self._stages = Stages(SERIES_IN_A_PART, VALUES_IN_A_PART, 1)
-        # Events that arrived are no longer new, and must keep their places until the end.
-        self._events: tuple[object, list[Event]] | None = None
-
-    def resume(self, delivered: MetalTelemetrySnapshot) -> None:
-        """Count from there."""
-        self._points.resume(delivered)
-
-    def export(self, snapshot: MetalTelemetrySnapshot) -> ExportResult:
-        """Send what changed, in as many requests as it takes."""
-        if self._points.has_arrived(snapshot):
-            return ExportResult.delivered(detail="Datadog had it already")
-        refusal = self._settings.too_old(snapshot)
-        if refusal is not None:
-            return refusal
-        points = self._points
-
-        def send_series(part: Sequence[Series]) -> ExportResult:
-            return self._taken(snapshot, part, self._submit_series(snapshot, part))
-
-        def send_values(part: Sequence[Values]) -> ExportResult:
-            return self._taken(snapshot, part, self._submit_values(snapshot, part))
-
-        def send_event(part: Sequence[Event]) -> ExportResult:
-            result = self._create_event(snapshot, part[0])
-            if result.ok:
-                points.event_arrived(snapshot, part[0])
-            return result
-
-        result = self._stages.send(
-            snapshot,
-            [
-                Stage(points.series(snapshot), send_series),
-                Stage(points.distributions(snapshot), send_values),
-                Stage(self._events_of(snapshot), send_event),
-            ],
-        )
-        if result.ok:
-            self._events = None
-            points.complete(snapshot)
-        return result
 
     def shutdown(self) -> None:
         """Close the connections."""
         self._datadog.close()
 
-    def _events_of(self, snapshot: MetalTelemetrySnapshot) -> list[Event]:
-        of = (snapshot.started_at, snapshot.timestamp)
-        if self._events is None or self._events[0] != of:
-            self._events = of, self._points.events(snapshot)
-        return self._events[1]
-
-    def _taken(
-        self,
-        snapshot: MetalTelemetrySnapshot,
-        part: Sequence[Series | Values],
-        result: ExportResult,
-    ) -> ExportResult:
-        if result.ok:
-            self._points.arrived(snapshot, part)
-        return result
-
-    def _submit_series(
+    def _send_series(
         self, snapshot: MetalTelemetrySnapshot, part: Sequence[Series]
     ) -> ExportResult:
         form = requests.series_v1 if self._is_v1 else requests.series_v2
         second, host = self._points.second(snapshot), self._points.host(snapshot)
         return self._submit(form(part, second, host))
 
-    def _submit_values(
+    def _send_values(
         self, snapshot: MetalTelemetrySnapshot, part: Sequence[Values]
     ) -> ExportResult:
         second, host = self._points.second(snapshot), self._points.host(snapshot)
@@ -154,7 +96,7 @@ class DatadogExporter(MetricsExporter):
             return ExportResult.delivered(detail=detail)
         return result
 
-    def _create_event(self, snapshot: MetalTelemetrySnapshot, event: Event) -> ExportResult:
+    def _send_event(self, snapshot: MetalTelemetrySnapshot, event: Event) -> ExportResult:
         request = requests.event(event, self._points.host(snapshot))
         return self._datadog.call(request)[0]
 
@@ -190,7 +132,7 @@ def _http(context: ExporterContext, base: str) -> HttpTransport:
             f"exporter {context.name}: api_key is not set, nor is api_key_from or DD_API_KEY"
         )
     options = options.model_copy(update={"api_key_from": "env:DD_API_KEY"})
-    return HttpTransport.of(options, base, timeout=context.timeout, auth="none")
+    return context.with_options(options).open_http(base, auth="none")
 
 
 def _has_key_header(context: ExporterContext) -> bool:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.base import ExporterContext, MetricsExporter
-from metalscope.export.datadog_points import DatadogPoints, Event, Series, Values
+from metalscope.export.datadog_points import Event, Series, Values
+from metalscope.export.datadog_sending import DatadogSending
 from metalscope.export.datadog_settings import DatadogSettings
 from metalscope.export.datagrams import DEFAULT_PORT, Link
 from metalscope.export.result import ExportResult
-from metalscope.export.stages import Stage, Stages
 
 if TYPE_CHECKING:
+    from metalscope.export.base import ExporterContext
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["DogStatsdExporter"]
@@ -29,7 +29,7 @@ MAX_TEXT_BYTES: Final = 4000
 """Of an event: the Agent reads 8 KiB a datagram (``dogstatsd_buffer_size``)."""
 
 
-class DogStatsdExporter(MetricsExporter):
+class DogStatsdExporter(DatadogSending):
     """Sends to a Datadog Agent at ``udp://host:port`` or ``unix:///path``.
 
     The same series, tags and events as by the API, without units, which the protocol lacks. Counts
@@ -45,76 +45,35 @@ class DogStatsdExporter(MetricsExporter):
         MissingExtraError: Datadog's client is not installed.
     """
 
+    had_already = "it was sent already"
+
     def __init__(self, context: ExporterContext) -> None:
         known = {"distributions", "events", "timestamps", "max_age"}
-        self._settings = DatadogSettings.of(context, known)
+        settings = DatadogSettings.of(context, known)
+        super().__init__(context, settings, (SERIES_IN_A_PART, 1, 1))
         self._link = Link(context, context.options.endpoint or _default_endpoint())
         self._client = _client_of(self._link)
-        self._points = DatadogPoints(
-            context.view,
-            distributions=self._settings.distributions,
-            events=self._settings.events,
-        )
-        self._stages = Stages(SERIES_IN_A_PART, 1, 1)
-        # Events that arrived are no longer new, and must keep their places until the end.
-        self._events: tuple[object, list[Event]] | None = None
-
-    def resume(self, delivered: MetalTelemetrySnapshot) -> None:
-        """Count from there."""
-        self._points.resume(delivered)
-
-    def export(self, snapshot: MetalTelemetrySnapshot) -> ExportResult:
-        """Send what changed, in as many datagrams as it takes."""
-        if self._points.has_arrived(snapshot):
-            return ExportResult.delivered(detail="it was sent already")
-        refusal = self._settings.too_old(snapshot)
-        if refusal is not None:
-            return refusal
-        points = self._points
-        second = points.second(snapshot)
-
-        def send_series(part: Sequence[Series]) -> ExportResult:
-            return self._sent(snapshot, part, lambda: self._write_series(part, second))
-
-        def send_values(part: Sequence[Values]) -> ExportResult:
-            return self._sent(snapshot, part, lambda: self._write_values(part))
-
-        def send_event(part: Sequence[Event]) -> ExportResult:
-            result = self._through(lambda: self._write_event(part[0], points.host(snapshot)), 1)
-            if result.ok:
-                points.event_arrived(snapshot, part[0])
-            return result
-
-        result = self._stages.send(
-            snapshot,
-            [
-                Stage(points.series(snapshot), send_series),
-                Stage(points.distributions(snapshot), send_values),
-                Stage(self._events_of(snapshot), send_event),
-            ],
-        )
-        if result.ok:
-            self._events = None
-            points.complete(snapshot)
-        return result
 
     def shutdown(self) -> None:
         """Close the socket."""
         self._link.close()
 
-    def _events_of(self, snapshot: MetalTelemetrySnapshot) -> list[Event]:
-        of = (snapshot.started_at, snapshot.timestamp)
-        if self._events is None or self._events[0] != of:
-            self._events = of, self._points.events(snapshot)
-        return self._events[1]
-
-    def _sent(
-        self, snapshot: MetalTelemetrySnapshot, part: Sequence[Series | Values], write: Any
+    def _send_series(
+        self, snapshot: MetalTelemetrySnapshot, part: Sequence[Series]
     ) -> ExportResult:
-        result = self._through(write, len(part))
-        if result.ok:
-            self._points.arrived(snapshot, part)
-        return result
+        second = self._points.second(snapshot)
+        return self._through(lambda: self._write_series(part, second), len(part))
+
+    def _send_values(
+        self,
+        snapshot: MetalTelemetrySnapshot,  # noqa: ARG002 - distributions have no time here
+        part: Sequence[Values],
+    ) -> ExportResult:
+        return self._through(lambda: self._write_values(part), len(part))
+
+    def _send_event(self, snapshot: MetalTelemetrySnapshot, event: Event) -> ExportResult:
+        host = self._points.host(snapshot)
+        return self._through(lambda: self._write_event(event, host), 1)
 
     def _through(self, write: Any, points: int) -> ExportResult:
         opened = self._link.open()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -15,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.attempts import AttemptThread
-from metalscope.export.lane import Clock, Lane, LaneTiming, Offer
+from metalscope.export.lane import Clock, Lane, LaneTiming, Offer, last_delivered
 from metalscope.export.pace import Pace
 from metalscope.export.result import ExportResult, Reason
-from metalscope.export.snapshot_codec import decode, encode
+from metalscope.export.snapshot_codec import encode
 from metalscope.export.spool import MemorySpool, Spool
 from metalscope.export.timeline import Timeline
 from metalscope.export_status import ExporterStatus
 from metalscope.fork import reset_in_child
-from metalscope.snapshot_json import SnapshotFormatError
 
 if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter
-    from metalscope.export_options import ExportOptions
+    from metalscope.export_options import ExporterOptions, ExportOptions
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["MetalMetricsExporter"]
@@ -100,7 +98,7 @@ class MetalMetricsExporter:
             options = self._options
             timeout = timeout or options.export_timeout
             spool, orphans = self._spools_for(name)
-            if (delivered := _last_delivered(spool)) is not None:
+            if (delivered := last_delivered(spool)) is not None:
                 exporter.resume(delivered)
             woken = threading.Event()
             retry = options.retry
@@ -124,6 +122,17 @@ class MetalMetricsExporter:
             runner = _Runner(lane, woken, interval or self._interval, self._on_error)
             runner.start()
             self._runners = (*self._runners, runner)
+
+    def add_of(self, options: ExporterOptions, exporter: MetricsExporter) -> None:
+        """Export by ``exporter``, which was made of ``options``; raises as :meth:`add` does."""
+        self.add(
+            exporter,
+            name=options.name,
+            type=str(options.type),
+            # Where nothing is exported unasked, that holds for those with an interval too.
+            interval=None if self._interval is None else options.interval,
+            timeout=options.timeout,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -188,7 +197,7 @@ class MetalMetricsExporter:
 
     def _hand_over(self, snapshot: MetalTelemetrySnapshot, now: float | None) -> dict[str, Offer]:
         snapshot = self._timeline.fit(snapshot)
-        encoded = cache(lambda: encode(snapshot))
+        encoded = _Encoded(snapshot)
         self._newest = Offer(snapshot, encoded)
         offers: dict[str, Offer] = {}
         for runner in self._runners:
@@ -208,15 +217,19 @@ class MetalMetricsExporter:
         return slots.open(), slots.orphan
 
 
-def _last_delivered(spool: Spool) -> MetalTelemetrySnapshot | None:
-    data = spool.last_delivered()
-    if data is None:
-        return None
-    try:
-        return decode(data)
-    except SnapshotFormatError:
-        # Of another version: what is counted from then on is counted whole.
-        return None
+class _Encoded:
+    """A snapshot's bytes, made when the first lane asks, once: lanes ask at the same moment."""
+
+    def __init__(self, snapshot: MetalTelemetrySnapshot) -> None:
+        self._snapshot = snapshot
+        self._lock = threading.Lock()
+        self._data: bytes | None = None
+
+    def __call__(self) -> bytes:
+        with self._lock:
+            if self._data is None:
+                self._data = encode(self._snapshot)
+            return self._data
 
 
 @dataclass

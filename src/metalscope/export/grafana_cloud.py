@@ -6,15 +6,12 @@ with Prometheus remote write".
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.transport import HttpTransport
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext, MetricsExporter
@@ -36,8 +33,7 @@ def grafana_cloud_exporter(context: ExporterContext) -> MetricsExporter:
     """
     options = _with_path(_with_user(context.options))
     if options is not context.options:
-        open_http = partial(HttpTransport.of, options, timeout=context.timeout)
-        context = replace(context, options=options, open_http=open_http)
+        context = context.with_options(options)
     if _protocol(options) == "remote_write":
         from metalscope.export.remote_write import RemoteWriteExporter  # noqa: PLC0415
 

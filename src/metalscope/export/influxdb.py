@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,6 +13,7 @@ from metalscope.export.batches import Batches
 from metalscope.export.deltas import samples
 from metalscope.export.result import ExportResult, Reason
 from metalscope.export.transport import HttpAnswer, TransportError, judge, result_of_error
+from metalscope.moments import microseconds
 from metalscope.option_types import shown_endpoint
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = ["InfluxdbExporter"]
 
 LINES_IN_A_PART: Final = 5000
 """What InfluxDB advises (InfluxDB documentation, "Optimize writes")."""
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PARTIAL: Final = re.compile(rb"partial write.*?dropped=(\d+)", re.DOTALL)
 
@@ -69,7 +67,7 @@ class InfluxdbExporter(MetricsExporter):
 
     def _lines(self, snapshot: MetalTelemetrySnapshot) -> Iterator[str]:
         identity = self._view.identity(snapshot)
-        nanoseconds = (snapshot.timestamp - EPOCH) // timedelta(microseconds=1) * 1000
+        nanoseconds = microseconds(snapshot.timestamp) * 1000
         for family in self._view.families(snapshot):
             for sample in samples(family):
                 point = self._point(sample.name).time(nanoseconds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -18,15 +17,15 @@ from uuid import UUID, uuid5
 
 from metalscope import semconv
 from metalscope.export.news import new_events
-from metalscope.snapshot import TelemetryEvent
+from metalscope.moments import rfc3339
 
 if TYPE_CHECKING:
     from metalscope.export.families import Distribution, Family, LabelValues
     from metalscope.export.view import MetricView
     from metalscope.semconv import Metric
-    from metalscope.snapshot import MetalTelemetrySnapshot
+    from metalscope.snapshot import MetalTelemetrySnapshot, TelemetryEvent
 
-__all__ = ["SCHEMA", "Document", "Point", "rfc3339", "strict_json"]
+__all__ = ["SCHEMA", "Document", "Point", "strict_json"]
 
 SCHEMA: Final = "metalscope.export/v1"
 """What a document calls its own form. Within v1 nothing is taken away or changes its meaning."""
@@ -99,11 +98,6 @@ def strict_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # The recorder lets no lone surrogate in; one from elsewhere must not cost the whole document.
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time in UTC to the microsecond, with a Z (RFC 3339, 5.6)."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _points(family: Family) -> Iterable[Point]:

@@ -11,9 +11,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
@@ -23,10 +22,11 @@ from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.snapshot_codec import decode
 from metalscope.export.spool import Spool, Spooled, SpoolStats
 from metalscope.export_status import ExporterStatus
+from metalscope.moments import utc_now
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError
 
-__all__ = ["Clock", "Lane", "LaneTiming", "Offer"]
+__all__ = ["Clock", "Lane", "LaneTiming", "Offer", "last_delivered"]
 
 logger = logging.getLogger("metalscope")
 
@@ -40,16 +40,12 @@ MOST_TRIES_OF_AN_ERROR: Final = 5
 """How often one snapshot is given to an exporter that raises each time."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The two clocks a lane looks at: one that only goes forward, in s, and the host's."""
 
     monotonic: Callable[[], float] = monotonic
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +264,9 @@ class Lane:
         if spool is self._served:
             return
         self._served = spool
-        data = spool.last_delivered()
-        if data is not None:
-            with suppress(SnapshotFormatError):  # another version's; it counts from nothing then
-                self._attempts.resume(decode(data))
+        delivered = last_delivered(spool)
+        if delivered is not None:
+            self._attempts.resume(delivered)
 
     def _snapshot(self, spool: Spool, spooled: Spooled) -> MetalTelemetrySnapshot | None:
         latest = self._latest if spool is self._spool else None
@@ -380,3 +375,15 @@ class Lane:
         if self._orphan is not None:
             self._orphan.close()
         self._settle_the_lost()
+
+
+def last_delivered(spool: Spool) -> MetalTelemetrySnapshot | None:
+    """What arrived last of this queue, where that is known."""
+    data = spool.last_delivered()
+    if data is None:
+        return None
+    try:
+        return decode(data)
+    except SnapshotFormatError:
+        # Of another version: what is counted from then on is counted whole.
+        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,6 +20,7 @@ from metalscope.export.families import Distribution, Family, LabelValues
 from metalscope.export.news import is_same_process
 from metalscope.export.otel_hardware import UP_DOWN_COUNTERS
 from metalscope.export_options import HistogramForm, Temporality
+from metalscope.moments import microseconds
 from metalscope.semconv import Metric, Unit
 
 try:
@@ -60,8 +61,6 @@ UNITS: Final[Mapping[Unit, str]] = {
 """Units as UCUM has them (OpenTelemetry semantic conventions, "General metric semantic
 conventions", "Units"), where normalising a name by them leaves it as it is."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _INT64: Final = 1 << 63
 _NO_BUCKETS: Final = sdk.Buckets(0, ())
 
@@ -142,7 +141,7 @@ def metrics_data(
 
 def nanoseconds(moment: datetime) -> int:
     """Nanoseconds since the Unix epoch, exact to the datetime's microsecond."""
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+    return microseconds(moment) * 1000
 
 
 # -- what came since -----------------------------------------------------------------------------

@@ -18,14 +18,13 @@ from metalscope.export.batches import Batches
 from metalscope.export.otel_environment import METRICS_PATH, completed
 from metalscope.export.otel_hardware import hardware_families
 from metalscope.export.otel_metrics import metrics_data
+from metalscope.export.otlp_encoder import request_of
 from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
 from metalscope.export.transport import HttpTransport, TransportError, judge, result_of_error
 from metalscope.export_options import HistogramForm, Temporality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceRequest,
     )
@@ -65,15 +64,11 @@ class OtlpExporter(MetricsExporter):
 
     def __init__(self, context: ExporterContext) -> None:
         options = completed(context.options, os.environ)
+        if options is not context.options:
+            said = options.timeout if context.options.timeout is None else None
+            context = context.with_options(options, timeout=said)
         self._view = context.view
         self._timeout = context.timeout
-        open_http: Callable[[], HttpTransport] = context.open_http
-        if options is not context.options:
-            timeout = self._timeout
-            if context.options.timeout is None and options.timeout is not None:
-                timeout = self._timeout = options.timeout
-            open_http = lambda: HttpTransport.of(options, timeout=timeout)  # noqa: E731
-        context = replace(context, options=options, timeout=self._timeout)
         settings = Settings(context, _SETTINGS)
         self._hardware = settings.flag("hw_metrics", default=True)
         self._temporality = options.temporality or Temporality.CUMULATIVE
@@ -91,7 +86,7 @@ class OtlpExporter(MetricsExporter):
             self._sender: Sender = GrpcSender(context, compress=compress)
         else:
             self._sender = _HttpSender(
-                open_http(),
+                context.open_http(),
                 as_json=options.protocol == "http/json",
                 path=METRICS_PATH if path is None else path,
                 compress=compress,
@@ -117,7 +112,7 @@ class OtlpExporter(MetricsExporter):
                     Reason.TIMEOUT,
                     f"not all parts arrived within {self._timeout.total_seconds():g} s",
                 )
-            request = messages.encoded(messages.data_of(part, data))
+            request = request_of(messages.data_of(part, data))
             return self._sender.send(request, len(part), seconds)
 
         result = self._batches.send(snapshot, messages.points_of(data), send)

@@ -10,7 +10,6 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.otlp_encoder import request_of
 from metalscope.export.result import ExportResult, Reason
 
 try:
@@ -32,7 +31,6 @@ __all__ = [
     "Point",
     "Status",
     "data_of",
-    "encoded",
     "json_of",
     "points_of",
     "response_from",
@@ -78,11 +76,6 @@ def data_of(points: Sequence[Point], like: MetricsData) -> MetricsData:
         some = replace(data, data_points=[member.point for member in members])
         metrics.append(replace(members[0].metric, data=some))
     return MetricsData([replace(resource, scope_metrics=[replace(scope, metrics=metrics)])])
-
-
-def encoded(data: MetricsData) -> ExportMetricsServiceRequest:
-    """The request that sends ``data``."""
-    return request_of(data)
 
 
 def json_of(request: ExportMetricsServiceRequest) -> bytes:

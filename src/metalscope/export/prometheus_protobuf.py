@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from metalscope import semconv
@@ -19,12 +19,12 @@ from metalscope.export.families import Distribution, Family, LabelValues
 from metalscope.export.native_histogram import native_buckets
 from metalscope.export.prometheus import ANNOUNCED_UNITS, exemplars_by_bucket
 from metalscope.export.prometheus_schema import message_class, metric_family
+from metalscope.moments import microseconds
 from metalscope.semconv import Metric
 from metalscope.snapshot import Exemplar
 
 __all__ = ["is_available", "render_protobuf"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The system counts them, and began before telemetry did.
 _COUNTED_BEFORE_THE_START: Final = frozenset({semconv.ENERGY, semconv.GPU_RECOVERIES})
@@ -133,6 +133,5 @@ def _exemplar(one: Exemplar) -> Any:
 
 
 def _timestamp(moment: datetime) -> Any:
-    seconds, rest = divmod(moment - _EPOCH, timedelta(seconds=1))
-    nanos = rest // timedelta(microseconds=1) * 1000
-    return message_class("google.protobuf.Timestamp")(seconds=seconds, nanos=nanos)
+    seconds, rest = divmod(microseconds(moment), 1_000_000)
+    return message_class("google.protobuf.Timestamp")(seconds=seconds, nanos=rest * 1000)

@@ -10,12 +10,13 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from metalscope.export.families import Distribution, Family
 from metalscope.export.native_histogram import NativeBuckets, native_buckets
 from metalscope.export.prometheus import number
+from metalscope.moments import EPOCH
 from metalscope.semconv import Metric
 from metalscope.snapshot import Exemplar
 
@@ -30,8 +31,6 @@ __all__ = [
 
 STALE: Final[float] = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 """The NaN that says that a series has ended (remote write specification, "Stale Markers")."""
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,28 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
-__all__ = ["SteadyClock", "elapsed", "microseconds", "moment", "wall"]
+from metalscope.moments import microseconds
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def microseconds(time_of: datetime) -> int:
-    """Whole microseconds since 1970-01-01 UTC."""
-    return (time_of - EPOCH) // _MICROSECOND
-
-
-def moment(since_epoch: int) -> datetime:
-    """The time so many microseconds after 1970-01-01 UTC."""
-    return EPOCH + timedelta(microseconds=since_epoch)
-
-
-def wall() -> datetime:
-    """What the clock on the wall says."""
-    return datetime.now(UTC)
+__all__ = ["SteadyClock", "elapsed"]
 
 
 def elapsed() -> float:

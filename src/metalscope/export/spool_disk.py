@@ -21,7 +21,7 @@ from metalscope.errors import MetalscopeError
 from metalscope.export import spool_clock
 from metalscope.export.result import Reason
 from metalscope.export.spool import Accounts, Spooled, SpoolStats
-from metalscope.export.spool_clock import SteadyClock, microseconds, moment
+from metalscope.export.spool_clock import SteadyClock
 from metalscope.export.spool_files import SegmentFiles
 from metalscope.export.spool_lock import let_go, make_directory, take, unusable
 from metalscope.export.spool_segment import HEAD_BYTES, Record
@@ -34,6 +34,7 @@ from metalscope.export.spool_state import (
 )
 from metalscope.fork import reset_in_child
 from metalscope.internal import InternalErrors
+from metalscope.moments import microseconds, moment, utc_now
 
 __all__ = ["DiskSpool"]
 
@@ -80,7 +81,7 @@ class DiskSpool:
         *,
         max_bytes: int,
         max_age: timedelta,
-        now: Callable[[], datetime] = spool_clock.wall,
+        now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = spool_clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
     ) -> None:

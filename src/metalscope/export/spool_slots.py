@@ -16,6 +16,7 @@ from metalscope.export import spool_clock
 from metalscope.export.spool_disk import DiskSpool
 from metalscope.export.spool_lock import SpoolInUseError, make_directory, unusable
 from metalscope.internal import InternalErrors
+from metalscope.moments import utc_now
 
 __all__ = ["SpoolSlots"]
 
@@ -50,7 +51,7 @@ class SpoolSlots:
         *,
         max_bytes: int,
         max_age: timedelta,
-        now: Callable[[], datetime] = spool_clock.wall,
+        now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = spool_clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
     ) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.json_document import rfc3339, strict_json
+from metalscope.export.json_document import strict_json
+from metalscope.moments import rfc3339
 
 if TYPE_CHECKING:
     from metalscope.export.families import Distribution, LabelValues

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from operator import add
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metalscope.export.families import Distribution, Family, LabelValues, families
 from metalscope.export.resource import resource_of
@@ -194,13 +195,8 @@ class _Selection:
         return value
 
 
-_ADDED_UP: Final = frozenset({"counter"})
-
-
 def _adder(metric: Metric) -> Callable[[float, float], float]:
-    if metric.type in _ADDED_UP:
-        return lambda one, other: one + other
-    return max
+    return add if metric.type == "counter" else max
 
 
 def _merged(
