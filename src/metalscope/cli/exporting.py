@@ -66,7 +66,8 @@ def export_once(
     """
     deadline = monotonic() + timeout
     chosen = [_without_an_end(one) for one in chosen]
-    with _said(logging.ERROR), _exporter(options, chosen, _say_error, once=True) as exporter:
+    _say_what_is_logged(logging.ERROR)
+    with _exporter(options, chosen, _say_error, once=True) as exporter:
         try:
             snapshot = fetched(base, timeout)
             results = exporter.export_now(snapshot, max(_LEAST_SECONDS, deadline - monotonic()))
@@ -110,7 +111,8 @@ def keep_exporting(
             stop.set()
 
     errors = InternalErrors()
-    with _said(logging.INFO), _exporter(options, chosen, errors.report) as exporter:
+    _say_what_is_logged(logging.INFO)
+    with _exporter(options, chosen, errors.report) as exporter:
         try:
             with _set_by_signals(stop):
                 say(f"exporting {base} by {', '.join(exporter.names)}; Ctrl-C ends it")
@@ -180,13 +182,7 @@ def _exporter(
     exporter = MetalMetricsExporter(export, interval=_interval(options), on_error=on_error)
     try:
         for one, each in made:
-            exporter.add(
-                _Once(each) if once else each,
-                name=one.name,
-                type=str(one.type),
-                interval=one.interval,
-                timeout=one.timeout,
-            )
+            exporter.add_of(one, _Once(each) if once else each)
         yield exporter
     finally:
         exporter.shutdown(0)
@@ -281,19 +277,16 @@ def _say_error(room: str, error: BaseException) -> None:
         say(_one_line(f"{room}: {type(error).__name__}: {error}"))
 
 
-@contextmanager
-def _said(level: int) -> Iterator[None]:
-    """What metalscope logs from this level on is said on standard error."""
-    logger, handler = logging.getLogger("metalscope"), _Sayer(level)
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
+def _say_what_is_logged(level: int) -> None:
+    """What metalscope logs from this level on is said on standard error.
+
+    For the rest of the process, which is the command's: a lane that is left behind at the end must
+    not get to Python's own handler.
+    """
+    logger = logging.getLogger("metalscope")
+    logger.addHandler(_Sayer(level))
     logger.setLevel(level)
     logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
 
 
 class _Sayer(logging.Handler):
