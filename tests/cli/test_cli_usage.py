@@ -7,7 +7,10 @@ import os
 import pty
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
+from re import match
 
 import pytest
 from command import environment, metalscope, python
@@ -18,6 +21,7 @@ COMMANDS = [
     "run", "demo", "report", "record", "replay", "export", "serve", "doctor", "top", "version",
 ]  # fmt: skip
 ESCAPE = b"\x1b"
+ROOT = Path(__file__).parents[2]
 
 
 def in_a_terminal(*args: str, env: dict[str, str] | None = None) -> bytes:
@@ -176,19 +180,16 @@ def test_version_as_json_names_each_extra_with_its_libraries():
     assert absent["installed"] is (absent["libraries"]["pyobjc-framework-Metal"] is not None)
 
 
-def test_the_extras_that_version_knows_are_those_of_the_package():
-    from importlib.metadata import distribution
-    from re import match
-
-    from metalscope.cli.version import EXTRAS
-
-    declared: dict[str, set[str]] = {}
-    for requirement in distribution("metalscope").requires or ():
-        found = match(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement)
-        if found and found[1] != "metalscope":
-            declared.setdefault(found[2], set()).add(found[1].lower())
-    declared.pop("all", None)
-    assert {extra: {n.lower() for n in names} for extra, names in EXTRAS.items()} == declared
+def test_version_knows_the_extras_of_the_package():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    libraries = {
+        extra: {match(r"[\w-]+", requirement)[0] for requirement in requirements}
+        for extra, requirements in declared["optional-dependencies"].items()
+    }
+    said = json.loads(metalscope("version", "--json").stdout)["extras"]
+    assert {extra: set(one["libraries"]) for extra, one in said.items()} == {
+        extra: names for extra, names in libraries.items() if names != {"metalscope"}
+    }
 
 
 def test_help_and_version_load_nothing_heavy():

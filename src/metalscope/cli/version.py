@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import metadata
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from metalscope._version import __version__
 from metalscope.cli.output import emit
+from metalscope.doctor.extras import extras, requirements_of
+from metalscope.doctor.requirements import Requirement, distribution_of
 
 __all__ = ["version"]
-
-EXTRAS: Final[dict[str, tuple[str, ...]]] = {
-    "server": ("starlette", "uvicorn"),
-    "mlx": ("mlx",),
-    "webgpu": ("wgpu",),
-    "metal": ("pyobjc-framework-Metal",),
-    "torch": ("torch",),
-    "top": ("textual",),
-}
-"""The distributions each extra brings, as pyproject.toml declares them."""
 
 
 def version(
@@ -38,21 +29,16 @@ def _facts() -> dict[str, Any]:
         "metalscope": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
-        "extras": {
-            extra: {
-                "installed": all(_version_of(name) is not None for name in names),
-                "libraries": {name: _version_of(name) for name in names},
-            }
-            for extra, names in EXTRAS.items()
-        },
+        "extras": {extra: _extra(requirements_of(extra)) for extra in extras()},
     }
 
 
-def _version_of(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def _extra(requirements: list[Requirement]) -> dict[str, Any]:
+    found = {one.name: distribution_of(one.name) for one in requirements}
+    return {
+        "installed": None not in found.values(),
+        "libraries": {name: one and one.version for name, one in found.items()},
+    }
 
 
 def _as_text(facts: dict[str, Any]) -> str:
@@ -68,5 +54,5 @@ def _as_text(facts: dict[str, Any]) -> str:
             what = ", ".join(f"{library} {found}" for library, found in extra["libraries"].items())
         else:
             what = f"not installed: pip install 'metalscope[{name}]'"
-        lines.append(f"  {name:<7}  {what}")
+        lines.append(f"  {name:<10}  {what}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Final
 from metalscope.doctor.diagnosis import Diagnosis, State
 from metalscope.doctor.requirements import Requirement, Unmet, distribution_of, unmet
 
-__all__ = ["GROUP", "PACKAGE", "check_extras", "requirements_of"]
+__all__ = ["GROUP", "PACKAGE", "check_extras", "extras", "requirements_of"]
 
 GROUP: Final = "extras"
 PACKAGE: Final = "metalscope"
@@ -27,12 +27,20 @@ def check_extras() -> Iterator[Diagnosis]:
         )
         return
     yield _diagnosis(PACKAGE, requirements_of(""), f"pip install --upgrade {PACKAGE}")
-    for extra in package.metadata.get_all("Provides-Extra") or ():
-        requirements = requirements_of(extra)
-        # An extra that is a list of other extras has nothing of its own to say.
-        if requirements and all(one.name == PACKAGE for one in requirements):
-            continue
-        yield _diagnosis(extra, requirements, f"pip install --upgrade '{PACKAGE}[{extra}]'")
+    for extra in extras():
+        remedy = f"pip install --upgrade '{PACKAGE}[{extra}]'"
+        yield _diagnosis(extra, requirements_of(extra), remedy)
+
+
+def extras() -> list[str]:
+    """The extras metalscope's metadata declares, less those that only list other extras."""
+    package = distribution_of(PACKAGE)
+    declared = package.metadata.get_all("Provides-Extra") or () if package is not None else ()
+    return [
+        extra
+        for extra in declared
+        if not (found := requirements_of(extra)) or any(one.name != PACKAGE for one in found)
+    ]
 
 
 def requirements_of(extra: str) -> list[Requirement]:
