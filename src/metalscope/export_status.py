@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from metalscope.moments import rfc3339
 
-__all__ = ["BreakerState", "ExporterStatus", "added_statuses"]
+__all__ = ["WORST_STATE_FIRST", "BreakerState", "ExporterStatus", "added_statuses"]
 
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -74,7 +74,7 @@ class ExporterStatus:
         }
 
 
-_WORST_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
+WORST_STATE_FIRST: Final = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
 def added_statuses(statuses: Iterable[ExporterStatus]) -> tuple[ExporterStatus, ...]:
@@ -90,7 +90,7 @@ def _added(one: ExporterStatus, other: ExporterStatus) -> ExporterStatus:
     successes = [s for s in (one.last_success, other.last_success) if s is not None]
     return replace(
         one,
-        state=min(one.state, other.state, key=_WORST_FIRST.index),
+        state=min(one.state, other.state, key=WORST_STATE_FIRST.index),
         queued=one.queued + other.queued,
         delivered=one.delivered + other.delivered,
         points=one.points + other.points,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -21,6 +21,7 @@ from metalscope.export_options import (
     ExporterType,
     ExportOptions,
 )
+from metalscope.health_options import HealthMonitorOptions, HistoryOptions, ObjectiveOptions
 from metalscope.option_base import Options
 from metalscope.option_types import (
     Count,
@@ -43,8 +44,10 @@ __all__ = [
     "ExporterOptions",
     "ExporterType",
     "HealthMonitorOptions",
+    "HistoryOptions",
     "LoggingOptions",
     "MetalTelemetryOptions",
+    "ObjectiveOptions",
     "PerformanceCountersOptions",
     "ServerOptions",
     "TorchOptions",
@@ -74,35 +77,6 @@ class PerformanceCountersOptions(Options):
     slow_kernel_threshold_ms: Milliseconds = Field(
         100.0,
         description="A kernel that takes longer, in ms, counts as slow; to the same precision.",
-    )
-
-
-class HealthMonitorOptions(Options):
-    """When a component is held to be degraded, and what counts as an anomaly."""
-
-    health_check_interval: Duration = Field(
-        timedelta(minutes=1), description="Time between two health checks."
-    )
-    anomaly_detection_interval: Duration = Field(
-        timedelta(minutes=5), description="Time between two searches for anomalies."
-    )
-    anomaly_detection_window: Duration = Field(
-        timedelta(minutes=15), description="How far back a search for anomalies looks."
-    )
-    event_retention_period: Duration = Field(
-        timedelta(hours=24), description="How long a health event is kept."
-    )
-    max_health_events: Count = Field(1000, description="Most health events kept; a count.")
-    circuit_breaker_threshold: Count = Field(
-        5, description="Like failures in `history_window` that degrade a component; a count."
-    )
-    circuit_breaker_timeout: Duration = Field(
-        timedelta(minutes=2), description="How long an open circuit breaker waits before a trial."
-    )
-    anomaly_error_rate_threshold: Rate = Field(
-        0.1,
-        description="Share of operations in `history_window`, 0 to 1, above which failing "
-        "degrades health and is named in the report.",
     )
 
 
@@ -195,6 +169,11 @@ class ServerOptions(Options):
     )
     host: str = Field("127.0.0.1", description="The address to listen on; a name or an IP address.")
     port: Port = Field(9464, description="The TCP port to listen on; 0 takes a free one.")
+    health_details: Literal["local", "always", "never"] = Field(
+        "local",
+        description="Who is told by `/health` which component is unwell and why: programs of "
+        "this machine, everybody, or nobody; the rest get the status alone.",
+    )
 
     @field_validator("host")
     @classmethod
@@ -297,6 +276,9 @@ class MetalTelemetryOptions(Options):
     )
     health_monitor: HealthMonitorOptions = Field(
         HealthMonitorOptions.defaults(), description="Health checks and anomalies."
+    )
+    history: HistoryOptions = Field(
+        HistoryOptions.defaults(), description="The past, kept in a file for predictions."
     )
     logging: LoggingOptions = Field(LoggingOptions.defaults(), description="The production log.")
     export: ExportOptions = Field(

@@ -19,12 +19,26 @@ from metalscope.analysis import (
     analyse_trends,
     recommend,
 )
+from metalscope.health_analysis import HealthAnalysis, analyse_health
 from metalscope.performance_score import PerformanceScore
 from metalscope.report_counters import (
     COUNTERS_HEAD,
     DEVICES_HEAD,
     counter_rows,
     device_rows,
+)
+from metalscope.report_health import (
+    ANOMALIES_HEAD,
+    BREAKERS_HEAD,
+    COMPONENTS_HEAD,
+    OBJECTIVES_HEAD,
+    PREDICTIONS_HEAD,
+    anomaly_rows,
+    breaker_rows,
+    component_rows,
+    health_lines,
+    objective_rows,
+    prediction_rows,
 )
 from metalscope.snapshot import MetalTelemetrySnapshot, ResourceMetrics
 
@@ -40,6 +54,7 @@ class MetalProductionReport:
     errors: ErrorAnalysis
     trends: tuple[Trend, ...]
     recommendations: tuple[str, ...]
+    health: HealthAnalysis
 
     @classmethod
     def of(
@@ -55,6 +70,7 @@ class MetalProductionReport:
             errors=errors,
             trends=analyse_trends(snapshot.recent.points),
             recommendations=recommend(snapshot, performance, errors, thresholds),
+            health=analyse_health(snapshot),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +80,7 @@ class MetalProductionReport:
             "snapshot": self.snapshot.to_dict(),
             "performance": self.performance.to_dict(),
             "errors": self.errors.to_dict(),
+            "health": self.health.to_dict(),
             "resources": [resource.to_dict() for resource in self.snapshot.resources],
             "trends": [trend.to_dict() for trend in self.trends],
             "recommendations": list(self.recommendations),
@@ -98,20 +115,26 @@ class MetalProductionReport:
         if system is not None and system.devices:
             yield "Devices", _Body(DEVICES_HEAD, device_rows(system.devices))
         yield "Trends", _trends_table(self.trends)
-        yield (
-            "Health",
-            _Body(
-                ("component", "status", "why"),
-                tuple(
-                    (c.component.value, c.status.value, "; ".join(c.reasons) or ABSENT)
-                    for c in self.snapshot.health.components
-                ),
-            ),
-        )
+        yield from self._health_sections()
         yield (
             "Recommendations",
             _Body(lines=self.recommendations or ("Nothing stands out.",), bullets=True),
         )
+
+    def _health_sections(self) -> Iterable[tuple[str, _Body]]:
+        health = self.snapshot.health
+        yield (
+            "Health",
+            _Body(COMPONENTS_HEAD, component_rows(health), tuple(health_lines(self.health))),
+        )
+        if health.anomalies:
+            yield "Anomalies", _Body(ANOMALIES_HEAD, anomaly_rows(health))
+        if health.breakers:
+            yield "Circuit breakers", _Body(BREAKERS_HEAD, breaker_rows(health))
+        if health.objectives:
+            yield "Objectives", _Body(OBJECTIVES_HEAD, objective_rows(health))
+        if health.predictions:
+            yield "Predictions", _Body(PREDICTIONS_HEAD, prediction_rows(health))
 
     def _summary(self) -> Iterable[tuple[str, str]]:
         snapshot, performance = self.snapshot, self.performance
@@ -249,6 +272,8 @@ def _as_markdown(body: _Body) -> list[str]:
     mark = "- " if body.bullets else ""
     lines = [mark + _escape(line) for line in body.lines]
     if body.head:
+        if lines:
+            lines.append("")
         lines.append("| " + " | ".join(body.head) + " |")
         lines.append("|" + " --- |" * len(body.head))
         lines += ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in body.rows]

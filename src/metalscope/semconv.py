@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 __all__ = [
+    "ANOMALY",
+    "BREAKER_CALLS",
+    "BREAKER_OPENED",
+    "BREAKER_REJECTED",
+    "BREAKER_STATE",
     "BUILD_INFO",
     "BUILT_IN",
     "DEVICE_INFO",
@@ -33,6 +38,7 @@ __all__ = [
     "EXPORT_TIME",
     "EXPORT_WAITING",
     "EXPORT_WAITING_BYTES",
+    "FAILURE_RISK",
     "FAN_SPEED",
     "FAN_SPEED_LIMIT",
     "GPU_FREQUENCY",
@@ -51,6 +57,10 @@ __all__ = [
     "MEMORY_PEAK",
     "MEMORY_PRESSURE",
     "MEMORY_USAGE",
+    "OBJECTIVE_ATTAINED",
+    "OBJECTIVE_BUDGET",
+    "OBJECTIVE_BURN_RATE",
+    "OBJECTIVE_TARGET",
     "OPERATIONS",
     "OPERATIONS_BY_CATEGORY",
     "OPERATION_BYTES",
@@ -58,6 +68,7 @@ __all__ = [
     "OPERATION_GPU_TIME",
     "OVERALL",
     "POWER",
+    "PREDICTED_TIME",
     "RETIRED_ERRORS",
     "RETIRED_OPERATIONS",
     "SERIES_OVERFLOW",
@@ -287,6 +298,78 @@ HEALTH_STATUS: Final = Metric(
     "1 for the status each component has, 0 for those it has not; overall sums them up.",
     ("component", "status"),
 )
+ANOMALY: Final = Metric(
+    "metal_anomaly_active",
+    "gauge",
+    "1 for each anomaly that goes on now, by kind and by what it was found in.",
+    ("kind", "component", "subject"),
+)
+BREAKER_STATE: Final = Metric(
+    "metal_circuit_breaker_state",
+    "gauge",
+    "1 for the state a circuit breaker is in: closed, half_open or open; 0 for the others.",
+    ("breaker", "state"),
+)
+BREAKER_OPENED: Final = Metric(
+    "metal_circuit_breaker_opened_total",
+    "counter",
+    "How often a circuit breaker has opened.",
+    ("breaker",),
+)
+BREAKER_CALLS: Final = Metric(
+    "metal_circuit_breaker_calls_total",
+    "counter",
+    "Calls a circuit breaker let through.",
+    ("breaker",),
+)
+BREAKER_REJECTED: Final = Metric(
+    "metal_circuit_breaker_rejected_calls_total",
+    "counter",
+    "Calls a circuit breaker refused.",
+    ("breaker",),
+)
+OBJECTIVE_TARGET: Final = Metric(
+    "metal_objective_target_ratio",
+    "gauge",
+    "Share of operations that a service level objective promises to go well, 0 to 1.",
+    ("objective",),
+    "ratio",
+)
+OBJECTIVE_ATTAINED: Final = Metric(
+    "metal_objective_attained_ratio",
+    "gauge",
+    "Share of operations that went well over the objective's window, 0 to 1.",
+    ("objective",),
+    "ratio",
+)
+OBJECTIVE_BUDGET: Final = Metric(
+    "metal_objective_error_budget_left_ratio",
+    "gauge",
+    "Share of the error budget left over the objective's window; below 0 where overdrawn.",
+    ("objective",),
+    "ratio",
+)
+OBJECTIVE_BURN_RATE: Final = Metric(
+    "metal_objective_burn_rate_ratio",
+    "gauge",
+    "How many times faster than allowed the error budget goes, by window.",
+    ("objective", "window"),
+    "ratio",
+)
+PREDICTED_TIME: Final = Metric(
+    "metal_predicted_timestamp_seconds",
+    "gauge",
+    "When something is predicted to run out, in seconds since the Unix epoch.",
+    ("prediction", "subject"),
+    "seconds",
+)
+FAILURE_RISK: Final = Metric(
+    "metal_failure_risk_ratio",
+    "gauge",
+    "Probability that a component fails within the prediction horizon, 0 to 1.",
+    ("subject",),
+    "ratio",
+)
 DEVICE_INFO: Final = Metric(
     "metal_device_info",
     "info",
@@ -456,6 +539,17 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     LOW_POWER_MODE,
     GPU_RECOVERIES,
     HEALTH_STATUS,
+    ANOMALY,
+    BREAKER_STATE,
+    BREAKER_OPENED,
+    BREAKER_CALLS,
+    BREAKER_REJECTED,
+    OBJECTIVE_TARGET,
+    OBJECTIVE_ATTAINED,
+    OBJECTIVE_BUDGET,
+    OBJECTIVE_BURN_RATE,
+    PREDICTED_TIME,
+    FAILURE_RISK,
     DEVICE_INFO,
     DEVICE_MEMORY,
     DEVICE_WORKING_SET,

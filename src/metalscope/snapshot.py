@@ -11,20 +11,29 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from metalscope.counter_statistics import PerformanceCounters
 from metalscope.export_status import ExporterStatus
+from metalscope.health_report import (
+    Anomaly,
+    BreakerStatus,
+    BurnRate,
+    ComponentHealth,
+    HealthEvent,
+    HealthReport,
+    HealthStatus,
+    ObjectiveStatus,
+    Prediction,
+)
 from metalscope.histogram import DurationHistogram
 from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
 from metalscope.moments import rfc3339
 from metalscope.operation import (
     NS_PER_MS,
     OK,
-    Component,
     MetalError,
     OperationKind,
     PerformanceCategory,
@@ -40,19 +49,25 @@ from metalscope.readings import (
 __all__ = [
     "SCHEMA_VERSION",
     "ActivityPoint",
+    "Anomaly",
+    "BreakerStatus",
+    "BurnRate",
     "ComponentHealth",
     "CustomMetric",
     "DeviceInfo",
     "Exemplar",
     "ExporterStatus",
+    "HealthEvent",
     "HealthReport",
     "HealthStatus",
     "InternalMetrics",
     "MemoryPressure",
     "MetalTelemetrySnapshot",
+    "ObjectiveStatus",
     "OperationMetrics",
     "OutcomeMetrics",
     "PerformanceCounters",
+    "Prediction",
     "RecentActivity",
     "ResourceKind",
     "ResourceMetrics",
@@ -66,15 +81,6 @@ SCHEMA_VERSION: Final = 1
 
 Labels = tuple[tuple[str, str], ...]
 """Label names with their values, sorted by name."""
-
-
-class HealthStatus(StrEnum):
-    """How a component, or the whole, is doing."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    CRITICAL = "critical"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,38 +231,6 @@ class OperationMetrics:
             },
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
             "last_updated": _iso(self.last_updated),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ComponentHealth:
-    """One component's status with its reasons in words and numbers."""
-
-    component: Component
-    status: HealthStatus
-    reasons: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able data."""
-        return {
-            "component": self.component.value,
-            "status": self.status.value,
-            "reasons": list(self.reasons),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class HealthReport:
-    """The overall status and the components it was drawn from."""
-
-    status: HealthStatus = HealthStatus.UNKNOWN
-    components: tuple[ComponentHealth, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able data."""
-        return {
-            "status": self.status.value,
-            "components": [component.to_dict() for component in self.components],
         }
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from metalscope.manager import MetalTelemetryManager
+from metalscope.operation import Component
 from metalscope.options import MetalTelemetryOptions
 from metalscope.processes import ProcessFile
 from metalscope.processes.host import HostWithProcesses, with_host
 from metalscope.snapshot import (
-    Component,
     ComponentHealth,
     DeviceInfo,
     HealthReport,

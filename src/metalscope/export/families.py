@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from metalscope import semconv
+from metalscope.export.families_of_health import HEALTH_VALUES
 from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
@@ -21,7 +22,6 @@ from metalscope.snapshot import (
     CustomMetric,
     DeviceInfo,
     Exemplar,
-    HealthStatus,
     MemoryPressure,
     MetalTelemetrySnapshot,
     ResourceKind,
@@ -203,14 +203,6 @@ def _host_cpu_utilization(snapshot: MetalTelemetrySnapshot) -> Values:
         yield (reading.name,), reading.current / 100.0
 
 
-def _health_status(snapshot: MetalTelemetrySnapshot) -> Values:
-    statuses = {semconv.OVERALL: snapshot.health.status}
-    statuses |= {part.component.value: part.status for part in snapshot.health.components}
-    for component, status in statuses.items():
-        for possible in HealthStatus:
-            yield (component, possible), int(status is possible)
-
-
 def _devices(snapshot: MetalTelemetrySnapshot) -> tuple[DeviceInfo, ...]:
     return snapshot.system.devices if snapshot.system else ()
 
@@ -318,7 +310,7 @@ _VALUES: Final[dict[Metric, Source]] = {
     semconv.MEMORY_PRESSURE: _level(ResourceKind.MEMORY_PRESSURE, MemoryPressure),
     semconv.LOW_POWER_MODE: _current(ResourceKind.LOW_POWER_MODE, lambda _reading: ()),
     semconv.GPU_RECOVERIES: _total(ResourceKind.RECOVERIES, lambda one: (one.device,)),
-    semconv.HEALTH_STATUS: _health_status,
+    **HEALTH_VALUES,
     semconv.DEVICE_INFO: _device_info,
     semconv.DEVICE_MEMORY: _device_fact(lambda device: device.memory_bytes),
     semconv.DEVICE_WORKING_SET: _device_fact(lambda device: device.recommended_working_set_bytes),

@@ -13,10 +13,18 @@ from metalscope.activity import ActivityWindow, Totals
 from metalscope.consumers import Consumer, Consumers
 from metalscope.internal import InternalErrors
 from metalscope.processes.directory import ProcessDirectory, Processes
-from metalscope.processes.merge import counts_of, health_of, readings_of
+from metalscope.processes.event_order import EventOrder
+from metalscope.processes.merge import counts_of, readings_of
+from metalscope.processes.merge_health import health_of
 from metalscope.report import MetalProductionReport, ReportThresholds
 from metalscope.sensors.host import HostSensor
-from metalscope.snapshot import DeviceInfo, HealthReport, MetalTelemetrySnapshot, TelemetryEvent
+from metalscope.snapshot import (
+    DeviceInfo,
+    HealthEvent,
+    HealthReport,
+    MetalTelemetrySnapshot,
+    TelemetryEvent,
+)
 
 __all__ = ["ProcessGroup"]
 
@@ -56,9 +64,8 @@ class ProcessGroup:
         self._activity = ActivityWindow(window.total_seconds())
         self._started_at = datetime.now(UTC)
         self._lock = threading.Lock()
-        self._seen: dict[str, int] = {}
-        self._events: tuple[TelemetryEvent, ...] = ()
-        self._sequence = 0
+        self._events: EventOrder[TelemetryEvent] = EventOrder(EVENTS)
+        self._health_events: EventOrder[HealthEvent] = EventOrder(EVENTS)
         self._consumers = Consumers(self._errors.report)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metalscope-group", daemon=True)
@@ -95,7 +102,11 @@ class ProcessGroup:
         own = MetalTelemetrySnapshot(now, self._started_at)
         total = counts_of(counted) if counted else own
         resources, gauges = readings_of(living)
-        self._take_events(processes)
+        self._events.take({name: one.events for name, one in processes.living.items()})
+        self._health_events.take(
+            {name: one.health.events for name, one in processes.living.items()}
+        )
+        health = health_of(living) if living else HealthReport()
         errors = dict(total.internals.errors)
         for room, count in self._errors.counts().items():
             errors[room] = errors.get(room, 0) + count
@@ -103,27 +114,13 @@ class ProcessGroup:
             total,
             timestamp=now,
             resources=resources,
-            health=health_of(living) if living else HealthReport(),
+            health=replace(health, events=self._health_events.latest),
             recent=self._activity.recent(),
             custom=tuple(sorted((*total.custom, *gauges), key=lambda one: (one.name, one.labels))),
-            events=self._events,
+            events=self._events.latest,
             system=self._host.system(_devices(living)),
             internals=replace(total.internals, errors=errors),
         )
-
-    def _take_events(self, processes: Processes) -> None:
-        """Number the processes' events anew, in the order in which they are first seen."""
-        fresh = [
-            (name, event)
-            for name, one in processes.living.items()
-            for event in one.events
-            if event.sequence > self._seen.get(name, 0)
-        ]
-        for name, event in sorted(fresh, key=lambda entry: entry[1].timestamp):
-            self._sequence += 1
-            self._seen[name] = event.sequence
-            self._events = (*self._events, replace(event, sequence=self._sequence))[-EVENTS:]
-        self._seen = {name: seen for name, seen in self._seen.items() if name in processes.living}
 
     def _run(self) -> None:
         while not self._stopping.wait(self._tick.total_seconds()):

@@ -10,10 +10,7 @@ from typing import Final, TypeVar
 from metalscope.exemplars import newest_by_bucket
 from metalscope.export_status import added_statuses
 from metalscope.snapshot import (
-    ComponentHealth,
     CustomMetric,
-    HealthReport,
-    HealthStatus,
     InternalMetrics,
     MetalTelemetrySnapshot,
     OperationMetrics,
@@ -22,17 +19,11 @@ from metalscope.snapshot import (
     ResourceMetrics,
 )
 
-__all__ = ["counts_of", "health_of", "readings_of"]
+__all__ = ["counts_of", "readings_of"]
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
-_WORST_FIRST: Final = (
-    HealthStatus.CRITICAL,
-    HealthStatus.DEGRADED,
-    HealthStatus.HEALTHY,
-    HealthStatus.UNKNOWN,
-)
 # Counted since each process opened its sensor: the one that counts longest knows most.
 _GROWING: Final = (ResourceKind.ENERGY, ResourceKind.RECOVERIES)
 
@@ -78,21 +69,6 @@ def readings_of(
         if metric.kind == "gauge"
     )
     return tuple(_together(group) for group in grouped.values()), gauges
-
-
-def health_of(living: Sequence[MetalTelemetrySnapshot]) -> HealthReport:
-    """Of each component the worst status any process has, with the reasons of all of them."""
-    entries = [(one, component) for one in living for component in one.health.components]
-    grouped = _grouped(entries, lambda entry: entry[1].component)
-    components = tuple(
-        ComponentHealth(
-            component,
-            _worst(entry[1].status for entry in group),
-            tuple(f"{_process(one)}: {why}" for one, found in group for why in found.reasons),
-        )
-        for component, group in grouped.items()
-    )
-    return HealthReport(_worst(one.health.status for one in living), components)
 
 
 def _operations(snapshots: Iterable[MetalTelemetrySnapshot]) -> tuple[OperationMetrics, ...]:
@@ -159,15 +135,6 @@ def _with_pid(
     labels = dict(metric.labels)
     labels.setdefault("pid", str(snapshot.system.pid) if snapshot.system is not None else "")
     return tuple(sorted(labels.items()))
-
-
-def _process(snapshot: MetalTelemetrySnapshot) -> str:
-    return f"process {snapshot.system.pid}" if snapshot.system is not None else "process"
-
-
-def _worst(statuses: Iterable[HealthStatus]) -> HealthStatus:
-    found = set(statuses)
-    return next((status for status in _WORST_FIRST if status in found), HealthStatus.UNKNOWN)
 
 
 def _added(mappings: Iterable[Mapping[str, int]]) -> dict[str, int]:

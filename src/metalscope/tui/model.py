@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from metalscope.processes.merge import health_of, readings_of
+from metalscope.processes.merge import readings_of
+from metalscope.processes.merge_health import health_of
 from metalscope.readings import ResourceMetrics
 from metalscope.snapshot import ActivityPoint, HealthReport, MetalTelemetrySnapshot
 from metalscope.tui.gauges import TITLES, Gauge, all_gauges
