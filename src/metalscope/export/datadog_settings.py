@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from metalscope.durations import parse_duration
-from metalscope.errors import ConfigurationError
 from metalscope.export.result import ExportResult, Reason
+from metalscope.export.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext
@@ -38,20 +37,20 @@ class DatadogSettings:
     site: str | None = None
 
     @classmethod
-    def of(cls, context: ExporterContext, known: Iterable[str]) -> DatadogSettings:
+    def of(cls, context: ExporterContext, known: Collection[str]) -> DatadogSettings:
         """Read those of ``known`` names.
 
         Raises:
             ConfigurationError: another name, or a value of the wrong type.
         """
-        given = context.options.settings
-        known = sorted(known)
-        read: dict[str, Any] = {}
-        for name, value in given.items():
-            if name not in known:
-                raise _wrong(context, name, f"is not known; there are {', '.join(known)}")
-            read[name] = _read(context, name, value)
-        return cls(**read)
+        settings = Settings(context, known)
+        return cls(
+            distributions=settings.flag("distributions"),
+            events=settings.flag("events", default=True),
+            timestamps=settings.flag("timestamps", default=True),
+            max_age=settings.duration("max_age", MAX_AGE),
+            site=settings.text("site", r"[^/]+", such_as="datadoghq.eu"),
+        )
 
     def too_old(self, snapshot: MetalTelemetrySnapshot) -> ExportResult | None:
         """The refusal of a snapshot that Datadog would drop; ``None`` where it would not.
@@ -67,25 +66,3 @@ class DatadogSettings:
             f"the snapshot is {age / 60:.0f} minutes old and Datadog takes no point older than "
             f"{self.max_age.total_seconds() / 60:.0f}; its counts go with the next one",
         )
-
-
-def _read(context: ExporterContext, name: str, value: object) -> object:
-    if name == "site":
-        if not isinstance(value, str) or not value or "/" in value:
-            raise _wrong(context, name, "must be a site such as 'datadoghq.eu'")
-        return value
-    if name == "max_age":
-        try:
-            age = parse_duration(value)
-        except (TypeError, ValueError):
-            age = None
-        if not isinstance(age, timedelta) or age <= timedelta():
-            raise _wrong(context, name, "must be a duration such as '1h'")
-        return age
-    if not isinstance(value, bool):
-        raise _wrong(context, name, "must be true or false")
-    return value
-
-
-def _wrong(context: ExporterContext, name: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"exporter {context.name}: settings.{name} {what}")

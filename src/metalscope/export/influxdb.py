@@ -12,6 +12,7 @@ from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.deltas import samples
 from metalscope.export.result import ExportResult, Reason
+from metalscope.export.settings import Settings
 from metalscope.export.transport import HttpAnswer, TransportError, judge, result_of_error
 from metalscope.moments import microseconds
 from metalscope.option_types import shown_endpoint
@@ -118,24 +119,24 @@ def _partial(answer: HttpAnswer, points: int) -> ExportResult | None:
 
 def _write_url(context: ExporterContext) -> str:
     def wrong(what: str) -> ConfigurationError:
-        return ConfigurationError(f"exporter {context.name}: {what}")
+        return ConfigurationError(f"exporter {context.name!r}: {what}")
 
-    endpoint, settings = context.options.endpoint, context.options.settings
-    for name, value in settings.items():
-        if name not in {"bucket", "org", "database"}:
-            raise wrong(f"settings.{name} is not known; there are bucket, database, org")
-        if not isinstance(value, str) or not value:
-            raise wrong(f"settings.{name} must be a name")
+    settings = Settings(context, {"bucket", "org", "database"})
+    bucket, org, database = (
+        settings.text(name, r".+", such_as="gpu") for name in ("bucket", "org", "database")
+    )
+    endpoint = context.options.endpoint
     if endpoint is None:
         raise wrong("endpoint is not set; must be a URL such as 'http://host:8086'")
     parts = urlsplit(endpoint)
     query = dict(parse_qsl(parts.query))
     path = parts.path.rstrip("/")
-    if "bucket" in settings:
-        query |= {key: settings[key] for key in ("org", "bucket") if key in settings}
+    if bucket is not None:
+        query |= {} if org is None else {"org": org}
+        query |= {"bucket": bucket}
         path = path if path.endswith("/write") else f"{path}/api/v2/write"
-    elif "database" in settings:
-        query |= {"db": settings["database"]}
+    elif database is not None:
+        query |= {"db": database}
         path = path if path.endswith("/write") else f"{path}/write"
     if not path.endswith("/write"):
         raise wrong(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from metalscope.durations import parse_duration
 from metalscope.errors import ConfigurationError
 from metalscope.spelling import nearest
 
@@ -55,6 +58,26 @@ class Settings:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise self.wrong(name, f"must be a whole number from {least} to {most}, not {value!r}")
         return value
+
+    def text(self, name: str, pattern: str, *, such_as: str) -> str | None:
+        """Text that matches the whole of a regular expression; ``None`` where none is given."""
+        value = self._given.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise self.wrong(name, f"must be text such as {such_as!r}, not {value!r}")
+        return value
+
+    def duration(self, name: str, default: timedelta) -> timedelta:
+        """A duration longer than zero."""
+        value = self._given.get(name, default)
+        try:
+            duration = parse_duration(value)
+        except ValueError as error:
+            raise self.wrong(name, f"{error}, not {value!r}") from None
+        if duration <= timedelta():
+            raise self.wrong(name, f"must be longer than zero, not {value!r}")
+        return duration
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
         """One of these words; the first where none is given."""

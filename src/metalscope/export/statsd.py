@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from metalscope.errors import ConfigurationError, MissingExtraError
+from metalscope.errors import MissingExtraError
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.datagrams import DEFAULT_PORT, Link
 from metalscope.export.deltas import Change, Changes
 from metalscope.export.result import ExportResult
+from metalscope.export.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot
@@ -43,7 +44,9 @@ class StatsdExporter(MetricsExporter):
     """
 
     def __init__(self, context: ExporterContext) -> None:
-        self._prefix = _prefix_of(context)
+        self._prefix = Settings(context, {"prefix"}).text(
+            "prefix", r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", such_as="gpu.host1"
+        )
         self._suffix = tuple(map(_part, context.options.labels.values()))
         self._link = Link(context, context.options.endpoint or f"udp://127.0.0.1:{DEFAULT_PORT}")
         self._client = _client_of(self._link, self._prefix)
@@ -138,22 +141,6 @@ def _merged(found: Iterable[_Named]) -> Iterator[_Named]:
             )
         merged[key] = one
     yield from merged.values()
-
-
-def _prefix_of(context: ExporterContext) -> str | None:
-    for name, value in context.options.settings.items():
-        if name != "prefix":
-            raise ConfigurationError(
-                f"exporter {context.name}: settings.{name} is not known; there is prefix"
-            )
-        if not isinstance(value, str) or not re.fullmatch(
-            r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value
-        ):
-            raise ConfigurationError(
-                f"exporter {context.name}: settings.prefix {value!r} must be a dotted name"
-            )
-        return value
-    return None
 
 
 def _client_of(link: Link, prefix: str | None) -> Any:
