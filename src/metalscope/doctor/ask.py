@@ -8,7 +8,7 @@ from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError
 
-from metalscope.asking import opener_for
+from metalscope.asking import opener_for, why_no_answer
 
 __all__ = ["ForeignAnswerError", "NoAnswerError", "ask", "ask_json", "reach"]
 
@@ -36,7 +36,8 @@ def ask(base: str, path: str, *, timeout: float) -> str:
     except HTTPError as error:
         raise ForeignAnswerError(f"{path} is answered {error.code} {error.reason}") from error
     except OSError as error:
-        raise NoAnswerError(_why(getattr(error, "reason", error), timeout)) from error
+        cause = getattr(error, "reason", error)
+        raise NoAnswerError(why_no_answer(cause, timeout) or str(cause)) from error
     except HTTPException as error:
         raise ForeignAnswerError(f"the answer is not HTTP ({type(error).__name__})") from error
     return body.decode("utf-8", "replace")
@@ -67,18 +68,4 @@ def reach(host: str, port: int, *, timeout: float) -> None:
     try:
         socket.create_connection((host, port), timeout).close()
     except OSError as error:
-        raise NoAnswerError(_why(error, timeout)) from error
-
-
-def _why(cause: object, timeout: float) -> str:
-    match cause:
-        case TimeoutError():
-            return f"no answer within {timeout:g} s"
-        case ConnectionRefusedError():
-            return "nothing listens there"
-        case socket.gaierror():
-            return f"no such host ({cause.strerror})"
-        case OSError():
-            return cause.strerror or str(cause)
-        case _:
-            return str(cause)
+        raise NoAnswerError(why_no_answer(error, timeout) or str(error)) from error
