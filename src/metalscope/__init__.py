@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from metalscope.accelerator import MetalAccelerator
     from metalscope.builder import MetalTelemetryBuilder
     from metalscope.default import add_metal_telemetry, get_telemetry
+    from metalscope.health.monitor import MetalHealthMonitor
+    from metalscope.health_check import MetalBackendHealthCheck
     from metalscope.instrument import instrument, uninstrument
     from metalscope.manager import MetalTelemetryManager
     from metalscope.options import MetalTelemetryOptions
@@ -26,7 +28,9 @@ __all__ = [
     "Component",
     "HealthStatus",
     "MetalAccelerator",
+    "MetalBackendHealthCheck",
     "MetalError",
+    "MetalHealthMonitor",
     "MetalProductionReport",
     "MetalTelemetryBuilder",
     "MetalTelemetryManager",
@@ -44,6 +48,8 @@ __all__ = [
 _HOME = {
     "HealthStatus": "snapshot",
     "MetalAccelerator": "accelerator",
+    "MetalBackendHealthCheck": "health_check",
+    "MetalHealthMonitor": "health.monitor",
     "MetalProductionReport": "report",
     "MetalTelemetryBuilder": "builder",
     "MetalTelemetryManager": "manager",

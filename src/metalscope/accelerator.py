@@ -5,89 +5,32 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from metalscope.default import get_telemetry
+from metalscope.device_objects import Buffer, Kernel
 from metalscope.drivers.arguments import Grid, Layout, bytes_of, check_range, check_timeout
 from metalscope.drivers.base import Driver, Source
 from metalscope.drivers.memory import MemoryPool
 from metalscope.drivers.registry import AUTO, open_driver
 from metalscope.errors import InvalidArgumentError, InvalidOperationError
+from metalscope.health.guard import Guard
 from metalscope.manager import MetalTelemetryManager
-from metalscope.operation import OperationKind
+from metalscope.operation import Component, OperationKind
 from metalscope.recorder import Operation
 from metalscope.snapshot import DeviceInfo, MetalTelemetrySnapshot
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from metalscope.health.breaker import CircuitBreaker
     from metalscope.report import MetalProductionReport
 
 __all__ = ["Buffer", "Kernel", "MetalAccelerator"]
 
 logger = logging.getLogger("metalscope")
-
-
-class Buffer:
-    """Device memory of one accelerator, alive until :meth:`free` or the accelerator's end.
-
-    ``with acc.allocate(4096) as buffer: ...`` frees it at the end of the block.
-    """
-
-    def __init__(self, owner: MetalAccelerator, layout: Layout, memory: Any) -> None:
-        self._owner = owner
-        self._layout = layout
-        self._memory = memory
-        self._users = 0
-        self._freed = False
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in bytes."""
-        return self._layout.nbytes
-
-    @property
-    def dtype(self) -> str:
-        """The type of an element, as a function of arrays sees it."""
-        return self._layout.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape, as a function of arrays sees it."""
-        return self._layout.shape
-
-    def free(self) -> None:
-        """Give the memory back; idempotent. What runs on another thread keeps it to its end."""
-        self._owner.free(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.free()
-
-    def __repr__(self) -> str:
-        state = ", freed" if self._freed else ""
-        return f"<Buffer {self.nbytes} bytes, {self.dtype}{list(self.shape)}{state}>"
-
-
-class Kernel:
-    """Compiled code of one accelerator. ``name`` is what its launches are recorded under."""
-
-    def __init__(self, owner: MetalAccelerator, name: str, program: Any) -> None:
-        self.name = name
-        self._owner = owner
-        self._program = program
-
-    def __repr__(self) -> str:
-        return f"<Kernel {self.name!r}>"
 
 
 class MetalAccelerator:
@@ -103,6 +46,10 @@ class MetalAccelerator:
             ``metal``, ``webgpu`` or ``mlx`` on a GPU, else ``mlx`` or ``webgpu`` on the processor.
         telemetry: where to record. Without it the process's default telemetry; where there is
             none either, telemetry of its own, started now and shut down by :meth:`close`.
+        guard: pass every operation through two circuit breakers of the telemetry: ``device``, and
+            ``memory`` for an allocation, ``compiler`` for a compilation, ``kernel`` for the rest.
+            What one of them refuses raises a :class:`~metalscope.errors.CircuitOpenError`; it is
+            no operation, and counted in the breaker's ``rejected`` alone. Off by default.
 
     Raises:
         ConfigurationError: no driver has that name.
@@ -114,6 +61,8 @@ class MetalAccelerator:
         self,
         driver: str | Driver[Any, Any] = AUTO,
         telemetry: MetalTelemetryManager | None = None,
+        *,
+        guard: bool = False,
     ) -> None:
         self._driver = driver if isinstance(driver, Driver) else open_driver(driver)
         self.device_info: DeviceInfo = self._driver.device_info
@@ -121,6 +70,7 @@ class MetalAccelerator:
         known = telemetry if telemetry is not None else get_telemetry()
         self._owns_telemetry = known is None
         self.telemetry = known if known is not None else MetalTelemetryManager().start()
+        self._guard = Guard(self.telemetry.breaker) if guard else None
         self._lock = threading.RLock()
         self._buffers: set[Buffer] = set()
         self._in_flight = 0
@@ -311,6 +261,10 @@ class MetalAccelerator:
         """Hand a fresh snapshot to every consumer of the telemetry; return it."""
         return self.telemetry.export_now()
 
+    def breaker(self, name: str, component: Component | str | None = None) -> CircuitBreaker:
+        """The telemetry's circuit breaker of that name; see its own method ``breaker``."""
+        return self.telemetry.breaker(name, component)
+
     # -- life --------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -344,8 +298,21 @@ class MetalAccelerator:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _operation(self, kind: OperationKind, name: str) -> Operation:
-        return self.telemetry.operation(kind, name, device=self._device)
+    def _operation(self, kind: OperationKind, name: str) -> AbstractContextManager[Operation]:
+        if self._guard is None:
+            return self.telemetry.operation(kind, name, device=self._device)
+        return self._guarded(self._guard, kind, name)
+
+    @contextmanager
+    def _guarded(self, guard: Guard, kind: OperationKind, name: str) -> Iterator[Operation]:
+        device, component = guard.breakers(kind)
+        # The breakers outside: what they refuse is no operation.
+        with (
+            device,
+            component,
+            self.telemetry.operation(kind, name, device=self._device) as operation,
+        ):
+            yield operation
 
     @contextmanager
     def _using(self, *buffers: Buffer) -> Iterator[None]:

@@ -44,6 +44,7 @@ class MetalTelemetryBuilder:
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
         self._exporters: list[dict[str, Any]] = []
+        self._objectives: list[dict[str, Any]] = []
 
     def add_prometheus(
         self,
@@ -247,6 +248,51 @@ class MetalTelemetryBuilder:
             server__insecure_no_auth=insecure_no_auth,
         )
 
+    def with_history(
+        self,
+        path: str | PathLike[str],
+        *,
+        keep_ticks: DurationLike | None = None,
+        keep_minutes: DurationLike | None = None,
+        keep_hours: DurationLike | None = None,
+    ) -> Self:
+        """Keep the past in this SQLite file, for predictions and objectives that span restarts."""
+        return self._set(
+            history__path=str(path),
+            history__keep_ticks=keep_ticks,
+            history__keep_minutes=keep_minutes,
+            history__keep_hours=keep_hours,
+        )
+
+    def add_objective(
+        self,
+        name: str,
+        target: float,
+        *,
+        operation: str = "*",
+        within_ms: float | None = None,
+        window: DurationLike = "30d",
+    ) -> Self:
+        """Promise that a share of operations goes well, over a window.
+
+        Args:
+            name: its name in metrics, reports and events.
+            target: the share, above 0 and below 1.
+            operation: which ones, as ``kind:name`` with ``*`` and ``?``.
+            within_ms: what takes longer did not go well.
+            window: the time it is promised over.
+        """
+        self._objectives.append(
+            {
+                "name": name,
+                "target": target,
+                "operation": operation,
+                "within_ms": within_ms,
+                "window": window,
+            }
+        )
+        return self
+
     def options(self) -> MetalTelemetryOptions:
         """The options as they would be built from now.
 
@@ -256,6 +302,8 @@ class MetalTelemetryBuilder:
         settings = dict(self._settings)
         if self._exporters:
             settings["export__exporters"] = [dict(exporter) for exporter in self._exporters]
+        if self._objectives:
+            settings["health_monitor__objectives"] = [dict(one) for one in self._objectives]
         return load_options(overrides=settings)
 
     def build(self) -> MetalTelemetryManager:

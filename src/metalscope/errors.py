@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar, Final
 
+from metalscope.moments import rfc3339
 from metalscope.operation import MetalError
 
 __all__ = [
+    "CircuitOpenError",
     "CompilationError",
     "ConfigurationError",
     "DeviceLostError",
@@ -49,6 +52,31 @@ class MissingExtraError(MetalscopeError, ImportError):
         hint = f"{what} needs an extra that is not installed: pip install 'metalscope[{extra}]'"
         super().__init__(f"{hint} ({cause})" if cause else hint)
         self.extra = extra
+
+
+class CircuitOpenError(MetalscopeError):
+    """A circuit breaker did not let a call through, so nothing was done.
+
+    Attributes:
+        name: the breaker's.
+        since: since when it has not let calls through.
+        retry_at: when it allows the next trial; where one is running, when it gives that one up.
+        retry_after: seconds until then.
+    """
+
+    def __init__(self, name: str, since: datetime, retry_at: datetime, retry_after: float) -> None:
+        # All of them, so that it can be copied and pickled.
+        super().__init__(name, since, retry_at, retry_after)
+        self.name = name
+        self.since = since
+        self.retry_at = retry_at
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return (
+            f"circuit breaker {self.name!r} has refused calls since {rfc3339(self.since)}; the "
+            f"next trial is at {rfc3339(self.retry_at)}, in {self.retry_after:.3g} s"
+        )
 
 
 class MetalOperationError(MetalscopeError, RuntimeError):
@@ -180,14 +208,15 @@ def classify(error: BaseException) -> MetalError | None:
 
     Returns ``None`` for what ends a block without saying anything of the device, that is for
     every ``BaseException`` that is no ``Exception``: Ctrl-C, ``sys.exit``, a closed generator, a
-    cancelled task. Such an operation is counted, and not as a failure.
+    cancelled task; and for the refusal of a circuit breaker. Such an operation is counted, and not
+    as a failure.
     Exceptions of metalscope name their own error; foreign ones are read by type, some by its name
     alone, then by the phrases MLX, PyTorch and wgpu put in their texts. What fits nothing is
     ``internal_error``.
     """
     if isinstance(error, MetalOperationError):
         return error.metal_error
-    if not isinstance(error, Exception):
+    if isinstance(error, CircuitOpenError) or not isinstance(error, Exception):
         return None
     return (
         _by_type(error, _TELLING)

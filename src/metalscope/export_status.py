@@ -18,14 +18,14 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class BreakerState(StrEnum):
-    """Of the circuit breaker in front of a peer."""
+    """Of a circuit breaker: one in front of an exporter's peer, or one of the application."""
 
     CLOSED = "closed"
-    """Exports go."""
+    """Calls go through."""
     HALF_OPEN = "half_open"
-    """A single trial is made after the peer failed for a while."""
+    """A single trial is made after calls failed for a while."""
     OPEN = "open"
-    """The peer fails; nothing is sent until the next trial."""
+    """Calls fail; none goes through until the next trial."""
 
 
 @dataclass(frozen=True, slots=True)

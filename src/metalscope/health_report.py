@@ -76,6 +76,8 @@ class HealthEventKind(StrEnum):
     """A circuit breaker changed its state."""
     PREDICTION = "prediction"
     """Something is predicted that was not before."""
+    DETECTOR = "detector"
+    """An anomaly detector failed so often that it is asked no more."""
     BUDGET = "budget"
     """An objective's error budget began or ceased to burn too fast."""
 

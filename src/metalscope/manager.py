@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from types import MappingProxyType, TracebackType
@@ -16,13 +17,18 @@ from metalscope.counters import MetalPerformanceCounters
 from metalscope.custom import CustomMetrics, EventLog, MetricKind
 from metalscope.errors import MetalscopeWarning
 from metalscope.fork import reset_in_child, restart_in_child
-from metalscope.health.rules import HealthThresholds, assess
+from metalscope.health.monitor import MetalHealthMonitor
 from metalscope.internal import InternalErrors
 from metalscope.recorder import Recorder, Recording
 from metalscope.sensors.board import SensorBoard
 from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
-from metalscope.services import join_processes, start_exporters_for, start_server_for
+from metalscope.services import (
+    join_processes,
+    start_exporters_for,
+    start_health_for,
+    start_server_for,
+)
 from metalscope.snapshot import (
     DeviceInfo,
     InternalMetrics,
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
     from metalscope.analysis import ReportThresholds
     from metalscope.export.base import MetricsExporter
     from metalscope.export.exporter import MetalMetricsExporter
+    from metalscope.health.breaker import CircuitBreaker
+    from metalscope.operation import Component
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
     from metalscope.sensors.base import Sensor
@@ -90,6 +98,11 @@ class MetalTelemetryManager(Recording):
         )
         self._sensors.add(self._host)
         self._consumers = Consumers(self.internal_error)
+        self.health = MetalHealthMonitor(
+            options.health_monitor,
+            on_error=self.internal_error,
+            history_window=options.history_window,
+        )
         self._thread: threading.Thread | None = None
         self.start_at_zero()
         reset_in_child(self)
@@ -170,6 +183,7 @@ class MetalTelemetryManager(Recording):
             self._warn_of_unavailable_features()
             self._sensors.open_found(without=self.options.disabled_sensors)
             try:
+                start_health_for(self)
                 directory = self.options.processes_directory
                 file = join_processes(self, directory) if directory is not None else None
                 start_exporters_for(self)
@@ -192,6 +206,7 @@ class MetalTelemetryManager(Recording):
             return
         try:
             join_processes(self, directory)
+            start_health_for(self)
             start_exporters_for(self)
             self._start_tick()
         except Exception as error:  # noqa: BLE001 - law: the program's fork must go on
@@ -268,6 +283,22 @@ class MetalTelemetryManager(Recording):
             assert self.exporter is not None  # noqa: S101 - for the type checker
             self.exporter.add(exporter, name=name, interval=interval)
 
+    def breaker(self, name: str, component: Component | str | None = None) -> CircuitBreaker:
+        """The circuit breaker of this name, made now where there is none; see docs/breakers.md.
+
+        Args:
+            name: ``memory``, ``device``, ``kernel``, ``compiler`` or ``system`` for the one of that
+                component, or a name of your own.
+            component: what a breaker of your own stands before: it is degraded while the breaker is
+                open, and only its errors count as failures.
+
+        Raises:
+            InvalidNameError: the name is empty, or there are as many breakers as there may be.
+            ConfigurationError: the breaker is there with another component.
+            ValueError: there is no such component.
+        """
+        return self.health.breaker(name, component)
+
     # -- what it knows -----------------------------------------------------------------------
 
     def get_snapshot(self) -> MetalTelemetrySnapshot:
@@ -276,20 +307,12 @@ class MetalTelemetryManager(Recording):
         operations, retired = self._collect(now)
         recent = self._activity.recent()
         resources = self._sensors.read()
-        health_options = self.options.health_monitor
         return MetalTelemetrySnapshot(
             timestamp=now,
             started_at=self._started_at,
             operations=operations,
             resources=resources,
-            health=assess(
-                recent,
-                resources,
-                HealthThresholds(
-                    error_rate=health_options.anomaly_error_rate_threshold,
-                    errors=health_options.circuit_breaker_threshold,
-                ),
-            ),
+            health=self.health.report(recent, resources),
             recent=recent,
             custom=self._custom.collect(),
             events=self._events.latest(EVENTS_IN_SNAPSHOT),
@@ -372,7 +395,15 @@ class MetalTelemetryManager(Recording):
     def _tick(self) -> None:
         self._guarded("tick", self._observe)
         self._guarded("counters", self.counters.tick)
-        self._guarded("tick", self._feed)
+        self._guarded("tick", self._feed_with_health)
+
+    def _feed_with_health(self) -> None:
+        snapshot = self.get_snapshot()
+        try:
+            snapshot = replace(snapshot, health=self.health.observe(snapshot))
+        except Exception as error:  # noqa: BLE001 - law: the consumers get what there is
+            self.internal_error("health", error)
+        self._consumers.feed(snapshot)
 
     def _feed(self) -> MetalTelemetrySnapshot:
         snapshot = self.get_snapshot()
@@ -407,7 +438,7 @@ class MetalTelemetryManager(Recording):
         self._events.forget_old(now)
 
     def _dropped(self) -> dict[str, int]:
-        dropped = {"events": self._events.dropped}
+        dropped = {"events": self._events.dropped, **self.health.dropped()}
         if self.server is not None:
             dropped["viewers"] = self.server.skipped
         return dropped

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from metalscope.history import History
     from metalscope.manager import MetalTelemetryManager
+    from metalscope.objectives import ObjectiveTracker
     from metalscope.processes import ProcessFile
     from metalscope.server import RunningServer
     from metalscope.server.source import TelemetrySource
 
-__all__ = ["join_processes", "start_exporters_for", "start_server_for"]
+__all__ = ["join_processes", "start_exporters_for", "start_health_for", "start_server_for"]
 
 EXIT_SECONDS: Final = 5.0
-"""How long a process of multiprocessing waits at its end for its last counts to be written."""
+"""How long a process waits at its end for its last counts to be written, or a prediction to end."""
 
 
 def start_server_for(manager: MetalTelemetryManager, file: ProcessFile | None) -> RunningServer:
@@ -36,6 +41,7 @@ def start_server_for(manager: MetalTelemetryManager, file: ProcessFile | None) -
         host=options.server.host,
         port=options.server.port,
         insecure_no_auth=options.server.insecure_no_auth,
+        health_details=options.server.health_details,
     )
     manager.on_shutdown(server.stop)
     return server
@@ -74,6 +80,71 @@ def start_exporters_for(manager: MetalTelemetryManager, *, even_if_none: bool = 
     unsubscribe = manager.subscribe(runner.consume)
     manager.on_shutdown(runner.shutdown)
     manager.on_shutdown(unsubscribe)
+
+
+def start_health_for(manager: MetalTelemetryManager) -> None:
+    """Look for anomalies, keep the history, count objectives, and predict, as the options say.
+
+    Raises:
+        ConfigurationError: a detector or forecaster is not known, or the history's file cannot be
+            used.
+        MissingExtraError: a library of theirs is not installed.
+    """
+    from metalscope.forecast.predictions import Predictor  # noqa: PLC0415 - where it is started
+
+    options = manager.options
+    health = manager.health
+    health.start()
+    history = _history(manager)
+    objectives = _objectives(manager, history)
+    predictor = Predictor(
+        history,
+        options.health_monitor,
+        on_error=manager.internal_error,
+        objectives=tuple if objectives is None else objectives.statuses,
+    )
+    health.predicted_by(predictor.latest)
+    predictor.start()
+    manager.on_shutdown(partial(predictor.stop, EXIT_SECONDS))
+    manager.on_shutdown(manager.subscribe(predictor.observe))
+
+
+def _history(manager: MetalTelemetryManager) -> History | None:
+    options = manager.options.history
+    if options.path is None:
+        return None
+    from metalscope.history import History  # noqa: PLC0415 - only where one is kept
+
+    history = History(options, on_error=manager.internal_error)
+    manager.on_shutdown(history.close)
+    manager.on_shutdown(manager.subscribe(history.append))
+    return history
+
+
+def _objectives(manager: MetalTelemetryManager, history: History | None) -> ObjectiveTracker | None:
+    if not manager.options.health_monitor.objectives:
+        return None
+    from metalscope.objectives import ObjectiveTracker  # noqa: PLC0415 - only where there are any
+
+    tracker = ObjectiveTracker(manager.options.health_monitor.objectives)
+    manager.health.objectives_by(tracker.statuses)
+    manager.on_shutdown(manager.subscribe(tracker.observe))
+    if history is not None:
+        _seed(manager, tracker, history)
+    return tracker
+
+
+def _seed(manager: MetalTelemetryManager, tracker: ObjectiveTracker, history: History) -> None:
+    """Have the tracker read its past, up to a month of minutes, while the program goes on."""
+    began = datetime.now(UTC)
+
+    def read() -> None:
+        try:
+            tracker.seed(history, began)
+        except Exception as error:  # noqa: BLE001 - law: the program goes on without that past
+            manager.internal_error("history", error)
+
+    threading.Thread(target=read, name="metalscope-objectives", daemon=True).start()
 
 
 def join_processes(manager: MetalTelemetryManager, directory: Path) -> ProcessFile:

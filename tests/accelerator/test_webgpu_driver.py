@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 import weakref
 
 import languages
@@ -17,6 +18,7 @@ from metalscope.errors import (
     CompilationError,
     DeviceLostError,
     InvalidArgumentError,
+    OperationTimeoutError,
     ResourceLimitExceededError,
 )
 from metalscope.operation import MetalError
@@ -150,6 +152,29 @@ def test_a_buffer_freed_under_a_launch_that_timed_out_does_not_end_the_process(a
             acc.launch(slow, [], [out], threads=languages.SLOW_THREADS, timeout=0.01)
     out.free()
     acc.synchronize()
+
+
+def test_to_synchronize_waits_for_a_launch_that_timed_out_before_it_was_submitted(acc, monkeypatch):
+    submitted, go = [], threading.Event()
+    kernel = acc.compile("@compute @workgroup_size(1) fn idle() {}")
+    run = acc._driver._run
+
+    def late(*args):
+        if threading.current_thread() is not threading.main_thread() and not submitted:
+            go.wait()
+        submitted.append(threading.current_thread().name)
+        return run(*args)
+
+    monkeypatch.setattr(acc._driver, "_run", late)
+    with pytest.raises(OperationTimeoutError):
+        acc.launch(kernel, threads=1, timeout=0.001)
+    with pytest.raises(OperationTimeoutError):
+        acc.synchronize(timeout=0.01)
+    assert submitted == []
+    go.set()
+    acc.synchronize()
+    assert submitted[0] == "metalscope-webgpu"
+    assert not acc._driver._late
 
 
 def test_device_memory_that_runs_out_is_out_of_memory():

@@ -263,6 +263,28 @@ def test_every_option_of_an_exporter_can_be_given() -> None:
     assert str(options.export.spool.directory) == "/var/spool/metalscope"
 
 
+def test_history_and_objectives_can_be_said() -> None:
+    options = (
+        MetalTelemetryBuilder()
+        .with_history("/var/lib/x.db", keep_ticks="1h")
+        .add_objective("quick", 0.99, operation="execute:*", within_ms=50)
+        .add_objective("sure", 0.999, window="7d")
+        .options()
+    )
+    assert (str(options.history.path), options.history.keep_ticks) == (
+        "/var/lib/x.db",
+        timedelta(hours=1),
+    )
+    quick, sure = options.health_monitor.objectives
+    assert (quick.name, quick.target, quick.operation, quick.within_ms) == (
+        "quick",
+        0.99,
+        "execute:*",
+        50.0,
+    )
+    assert (sure.operation, sure.within_ms, sure.window) == ("*", None, timedelta(days=7))
+
+
 def test_a_wrong_value_is_found_before_anything_starts() -> None:
     running = MetalTelemetryBuilder().build()
     with pytest.raises(ConfigurationError, match="argument tick_interval = -1"):

@@ -18,8 +18,10 @@ from metalscope.options import (
     ExporterOptions,
     ExportOptions,
     HealthMonitorOptions,
+    HistoryOptions,
     LoggingOptions,
     MetalTelemetryOptions,
+    ObjectiveOptions,
     ServerOptions,
 )
 
@@ -53,12 +55,17 @@ def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_pat
         MetalTelemetryOptions(
             server=ServerOptions(enabled=True, port=0),
             export=ExportOptions(exporters=(file,)),
+            history=HistoryOptions(path=tmp_path / "history.db"),
+            health_monitor=HealthMonitorOptions(
+                objectives=(ObjectiveOptions(name="quick", target=0.99),)
+            ),
             tick_interval="20ms",
         ),
         seen,
     )
     with MetalTelemetryManager(watched) as telemetry:
         telemetry.record("execute", "matmul", duration_ns=1)
+        telemetry.breaker("kernel")
         telemetry.generate_report()
         telemetry._clean_up()
         instrument("torch", telemetry)
@@ -89,11 +96,11 @@ def test_options_that_work_are_not_complained_of() -> None:
 
 def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -> None:
     options = MetalTelemetryOptions(
-        health_monitor=HealthMonitorOptions(max_health_events=3),
+        logging=LoggingOptions(max_buffer_size=3),
         alerts=AlertsOptions(enable_notifications=True, error_rate_window="1m"),
     )
     assert unavailable_features(options) == [
-        "health_monitor.max_health_events: this version of metalscope does not read this yet",
+        "logging.max_buffer_size: this version of metalscope does not read this yet",
         "alerts.enable_notifications, alerts.error_rate_window: "
         "this version of metalscope does not read this yet",
     ]

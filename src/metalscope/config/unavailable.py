@@ -18,18 +18,7 @@ from metalscope.options import ExporterType, MetalTelemetryOptions
 
 __all__ = ["NOT_READ_YET", "is_read", "unavailable_features"]
 
-NOT_READ_YET: Final = frozenset(
-    {
-        "health_monitor.health_check_interval",
-        "health_monitor.anomaly_detection_interval",
-        "health_monitor.anomaly_detection_window",
-        "health_monitor.event_retention_period",
-        "health_monitor.max_health_events",
-        "health_monitor.circuit_breaker_timeout",
-        "logging",
-        "alerts",
-    }
-)
+NOT_READ_YET: Final = frozenset({"logging", "alerts"})
 """Options, and whole groups, that nothing reads in this version."""
 
 # Each of them has a sentence of its own.

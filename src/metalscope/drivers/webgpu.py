@@ -78,6 +78,8 @@ class WebGPUDriver(Driver[Any, _Program]):
         # Against two threads that patch different bytes of one word.
         self._patching = threading.Lock()
         self._idle_fences: list[_Fence] = []
+        # What is waited for with a limit, and maybe no longer.
+        self._late: set[threading.Thread] = set()
 
     @classmethod
     def open(cls, *, gpu_only: bool = False) -> Self:
@@ -168,12 +170,22 @@ class WebGPUDriver(Driver[Any, _Program]):
         """Submit one compute pass and wait for it."""
         groups = self._groups(program, needs_grid(grid, self.name))
         with self._typed_errors(MetalError.INVALID_ARGUMENT):
-            return _within(timeout, lambda: self._pass(program, [*inputs, *outputs], groups))
+            return self._within(timeout, lambda: self._pass(program, [*inputs, *outputs], groups))
 
     def synchronize(self, timeout: float | None) -> None:
-        """Submit an empty piece of work and wait for it: the queue is in order."""
+        """Submit an empty piece of work and wait for it: the queue is in order.
+
+        A launch that timed out may not have submitted its own yet, so its thread is waited for.
+        """
+        late = tuple(self._late)
+
+        def settle() -> None:
+            for thread in late:
+                thread.join()
+            self._empty_pass()
+
         with self._typed_errors(MetalError.INVALID_OPERATION):
-            _within(timeout, self._empty_pass)
+            self._within(timeout, settle)
 
     def close(self) -> None:
         """Let the device go; wgpu releases it with its last object."""
@@ -253,6 +265,30 @@ class WebGPUDriver(Driver[Any, _Program]):
         self._idle_fences.append(fence)
         return start, end
 
+    def _within(self, timeout: float | None, call: Callable[[], Result]) -> Result:
+        """Return what the call returns, or stop waiting for it: wgpu itself waits for ever."""
+        if timeout is None:
+            return call()
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it is the waiting caller's
+                future.set_exception(error)
+            finally:
+                self._late.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name="metalscope-webgpu", daemon=True)
+        self._late.add(thread)
+        thread.start()
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise OperationTimeoutError(f"not finished within {timeout:g} s") from None
+
     def _run(self, encoder: Any, readback: Any) -> None:
         # wgpu-native ends the process over invalid work, a lost device included; finish() raises
         # for it, so there is nothing between the two.
@@ -283,27 +319,6 @@ class WebGPUDriver(Driver[Any, _Program]):
             if type(error) is not RuntimeError:
                 raise
             raise typed(error) from error
-
-
-def _within(timeout: float | None, call: Callable[[], Result]) -> Result:
-    """Return what the call returns, or stop waiting for it: wgpu itself waits for ever."""
-    if timeout is None:
-        return call()
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it is the waiting caller's
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="metalscope-webgpu", daemon=True).start()
-    try:
-        return future.result(timeout)
-    except TimeoutError:
-        if future.done():
-            raise
-        raise OperationTimeoutError(f"not finished within {timeout:g} s") from None
 
 
 def _timestamp_writes(fence: _Fence) -> dict[str, Any]:
