@@ -54,39 +54,6 @@ def test_the_snapshot_holds_what_was_recorded_before_the_request(
     assert answer.json()["errors"] == {"compilation_error": 1}
 
 
-def test_health_tells_components_and_reasons(
-    tel: MetalTelemetryManager, http: httpx.Client
-) -> None:
-    answer = http.get("/health")
-
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/health+json"
-    body = answer.json()
-    components = {one["component"]: one for one in body["components"]}
-    assert set(components) == {"memory", "device", "kernel", "compiler", "system"}
-    assert all(isinstance(one["reasons"], list) for one in components.values())
-
-
-def test_critical_health_is_answered_with_503(
-    tel: MetalTelemetryManager, http: httpx.Client
-) -> None:
-    # A state of the recent window: it takes two ticks to be known.
-    seen = http.get("/health")
-    while seen.status_code == 200:
-        tel.record("execute", "matmul", duration_ns=1, error="device_lost")
-        seen = http.get("/health")
-
-    assert (seen.status_code, seen.json()["status"]) == (503, "critical")
-    reasons = {one["component"]: one["reasons"] for one in seen.json()["components"]}
-    assert any("device_lost" in reason for reason in reasons["device"])
-
-
-@pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_probes_answer_ok(path: str, http: httpx.Client) -> None:
-    answer = http.get(path)
-    assert (answer.status_code, answer.text) == (200, "ok\n")
-
-
 @pytest.mark.parametrize(
     ("query", "accept", "media_type"),
     [

@@ -170,7 +170,7 @@ def broken() -> Iterator[tuple[Broken, str]]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/health", "/api/v1/snapshot", "/api/v1/report", "/api/v1/events"]
+    "path", ["/metrics", "/api/v1/snapshot", "/api/v1/report", "/api/v1/events"]
 )
 def test_a_failure_is_a_500_that_is_counted_and_tells_no_secret(
     path: str, broken: tuple[Broken, str], capfd: pytest.CaptureFixture[str]
@@ -183,12 +183,6 @@ def test_a_failure_is_a_500_that_is_counted_and_tells_no_secret(
     assert "secret" not in answer.text
     assert [(room, type(error)) for room, error in source.errors] == [("server", LookupError)]
     assert capfd.readouterr() == ("", "")
-
-
-def test_what_cannot_collect_is_alive_but_not_ready(broken: tuple[Broken, str]) -> None:
-    _, url = broken
-    assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
-    assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 503
 
 
 def test_the_managers_own_count_has_the_failure(

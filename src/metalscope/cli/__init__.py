@@ -16,6 +16,7 @@ from metalscope.cli.demo import DemoCommand, demo
 from metalscope.cli.doctor import DoctorCommand, doctor
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.export import ExportCommand, export
+from metalscope.cli.health import HealthCommand, health
 from metalscope.cli.help import HelpfulCommand, HelpfulGroup
 from metalscope.cli.output import complain, emit
 from metalscope.cli.record import RecordCommand, record
@@ -71,6 +72,7 @@ def metalscope(
 app.command(cls=RunCommand)(run)
 app.command(cls=DemoCommand)(demo)
 app.command(cls=ReportCommand)(report)
+app.command(cls=HealthCommand)(health)
 app.command(cls=RecordCommand)(record)
 app.command(cls=ReplayCommand)(replay)
 app.command(cls=ExportCommand)(export)

@@ -130,7 +130,11 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     running.callback(host.shutdown, STOP_SECONDS)
     wanted = options.server
     server = start_server(
-        source, host=wanted.host, port=wanted.port, insecure_no_auth=wanted.insecure_no_auth
+        source,
+        host=wanted.host,
+        port=wanted.port,
+        insecure_no_auth=wanted.insecure_no_auth,
+        health_details=wanted.health_details,
     )
     running.callback(server.stop)
     source.start()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection
-from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from metalscope._version import __version__
-from metalscope.server.files import Asset, load_assets
+from metalscope.server.files import Asset, load_assets, load_description
+from metalscope.server.health import HealthRoutes
 from metalscope.server.negotiation import preferred
 from metalscope.server.security import LOOPBACK_HOSTS, Guard, problem
 from metalscope.server.source import Asker
@@ -26,12 +25,11 @@ from metalscope.server.sse import (
     TooManyViewersError,
     history,
 )
-from metalscope.snapshot import HealthStatus
 
 if TYPE_CHECKING:
+    from metalscope.health_check.audience import HealthDetails
     from metalscope.report import MetalProductionReport
     from metalscope.server.source import TelemetrySource
-    from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["MAX_VIEWERS", "create_app"]
 
@@ -58,6 +56,7 @@ def create_app(
     *,
     allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
     max_viewers: int = MAX_VIEWERS,
+    health_details: HealthDetails = "local",
 ) -> Starlette:
     """Make the application that serves one manager's telemetry, to run or to mount.
 
@@ -70,16 +69,18 @@ def create_app(
         allowed_hosts: names, without port, that a request's Host header may carry;
             :data:`~metalscope.server.security.ANY_HOST` where the outer application checks it.
         max_viewers: open event streams; the next one is answered with 503.
+        health_details: who is told which component is unwell and why: programs of this machine
+            (``local``), everybody (``always``) or nobody (``never``).
     """
     api = _Api(telemetry, max_viewers)
+    health = HealthRoutes(telemetry, health_details)
     assets = load_assets()
     app = Starlette(
         routes=[
             Route("/", _file(assets["index.html"])),
             Route("/metrics", api.metrics),
-            Route("/health", api.health),
-            Route("/livez", api.live),
-            Route("/readyz", api.ready),
+            Route("/openapi.json", _file(load_description())),
+            *health.routes(),
             Route("/api/v1/snapshot", api.snapshot),
             Route("/api/v1/recent", api.recent),
             Route("/api/v1/report", api.report),
@@ -112,27 +113,6 @@ class _Api:
             lambda: render(self._telemetry.get_snapshot(), accept)
         )
         return Response(body, headers={"content-type": content_type, **NO_STORE})
-
-    async def health(self, _request: Request) -> Response:
-        snapshot = await self._asker.ask(self._telemetry.get_snapshot)
-        status = 503 if snapshot.health_status is HealthStatus.CRITICAL else 200
-        return JSONResponse(
-            _health(snapshot),
-            status_code=status,
-            headers=NO_STORE,
-            media_type="application/health+json",
-        )
-
-    async def live(self, _request: Request) -> Response:
-        return PlainTextResponse("ok\n", headers=NO_STORE)
-
-    async def ready(self, _request: Request) -> Response:
-        try:
-            await self._asker.ask(self._telemetry.get_snapshot)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this is not ready
-            self.failed(error)
-            return PlainTextResponse("telemetry cannot be collected\n", 503, headers=NO_STORE)
-        return PlainTextResponse("ok\n", headers=NO_STORE)
 
     async def snapshot(self, _request: Request) -> Response:
         body = await self._asker.ask(lambda: self._telemetry.get_snapshot().to_json())
@@ -175,15 +155,6 @@ def _report(report: MetalProductionReport, media_type: str) -> str:
     if media_type == "text/plain":
         return report.to_text()
     return json.dumps(report.to_dict(), allow_nan=False)
-
-
-def _health(snapshot: MetalTelemetrySnapshot) -> dict[str, Any]:
-    return {
-        **snapshot.health.to_dict(),
-        "description": "health of the Metal GPU work of one process, as metalscope sees it",
-        "releaseId": __version__,
-        "time": snapshot.timestamp.astimezone(UTC).isoformat(timespec="milliseconds"),
-    }
 
 
 def _file(asset: Asset) -> Callable[[Request], Awaitable[Response]]:

@@ -9,13 +9,14 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
-__all__ = ["Asset", "load_assets"]
+__all__ = ["Asset", "load_assets", "load_description"]
 
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".json": "application/json",
 }
 
 
@@ -32,6 +33,11 @@ def load_assets() -> dict[str, Asset]:
     """Every file of the page by its path, such as ``js/main.js``."""
     web = files("metalscope").joinpath("assets", "web")
     return {path: _asset(file) for path, file in _walk(web, "")}
+
+
+def load_description() -> Asset:
+    """What is served at which address, for machines: an OpenAPI document."""
+    return _asset(files("metalscope").joinpath("assets", "openapi.json"))
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from metalscope.health_check.audience import HealthDetails
     from metalscope.server.source import TelemetrySource
     from metalscope.server.sse import EventHub
 
@@ -35,7 +36,12 @@ logger = logging.getLogger("metalscope.server")
 
 
 def start_server(
-    manager: TelemetrySource, *, host: str, port: int, insecure_no_auth: bool = False
+    manager: TelemetrySource,
+    *,
+    host: str,
+    port: int,
+    insecure_no_auth: bool = False,
+    health_details: HealthDetails = "local",
 ) -> RunningServer:
     """Serve ``manager`` over HTTP on a daemon thread; return when it answers.
 
@@ -45,6 +51,8 @@ def start_server(
             is asked for, unless ``insecure_no_auth``.
         port: a TCP port; 0 takes a free one, which ``RunningServer.port`` tells.
         insecure_no_auth: serve beyond this machine all the same.
+        health_details: who is told which component is unwell and why: programs of this machine
+            (``local``), everybody (``always``) or nobody (``never``).
 
     Raises:
         ConfigurationError: the address may not or cannot be used; nothing was started.
@@ -67,7 +75,7 @@ def start_server(
     listener = _listen(host, port)
     try:
         allowed = LOOPBACK_HOSTS | {_bracketed(host)} if is_loopback(host) else ANY_HOST
-        app = web.create_app(manager, allowed_hosts=allowed)
+        app = web.create_app(manager, allowed_hosts=allowed, health_details=health_details)
         config = uvicorn.Config(
             app,
             # Nothing of the host program's is touched: no logging set up, no event loop policy.
