@@ -17,6 +17,8 @@ from urllib.request import urlopen
 import pytest
 from command import URL, Running, environment, metalscope
 
+from missing import without
+
 pytest.importorskip("mlx.core")
 
 SAMPLE = re.compile(r"(metal_\w+)\{([^}]*)\} (\S+)")
@@ -166,7 +168,7 @@ def test_a_used_port_is_named_before_any_work():
 @pytest.mark.parametrize(
     ("packages", "extra"), [(("mlx",), "mlx"), (("starlette", "uvicorn"), "server")]
 )
-def test_a_missing_extra_is_named_with_its_pip_line(without, packages, extra: str):
+def test_a_missing_extra_is_named_with_its_pip_line(packages, extra: str):
     done = metalscope("demo", "--seconds", "1", "--port", "0", env=without(*packages))
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.decode().count("\n") == 1

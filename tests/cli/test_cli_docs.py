@@ -25,7 +25,9 @@ def section(title: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "report", "export", "doctor", "top", "version"])
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "report", "health", "export", "doctor", "top", "version"]
+)
 def test_the_page_lists_exactly_the_options_there_are(command: str):
     described = re.findall(r"^\| `(-[\w-]+)[` ]", section(command), re.MULTILINE)
     parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]

@@ -46,6 +46,7 @@ from metalscope.export.tables import Row, rows
 from metalscope.export.view import MetricView
 from metalscope.moments import rfc3339
 from metalscope.snapshot_json import snapshot_from_dict
+from missing import without
 from peers import free_port
 from prometheus_server import running_prometheus
 
@@ -335,7 +336,7 @@ def test_who_is_sent_differences_is_told_to_have_a_spool(served, options, tmp_pa
         assert once("--url", served, "--config", kept)[2] == ""
 
 
-def test_an_exporter_whose_library_is_missing_ends_it_with_the_extra(served, options, without):
+def test_an_exporter_whose_library_is_missing_ends_it_with_the_extra(served, options):
     written = {"type": "prometheus", "name": "w", "endpoint": "http://p.example/api/v1/write"}
     code, lines, errors = once(
         "--url", served, "--config", options(written), env=without("cramjam")
@@ -569,7 +570,7 @@ def test_a_full_disk_is_said_and_what_was_there_stays(still, tmp_path):
     assert [*tmp_path.iterdir()] == [target]
 
 
-def test_without_pyarrow_it_is_said_and_no_file_is_left(still, tmp_path, without):
+def test_without_pyarrow_it_is_said_and_no_file_is_left(still, tmp_path):
     target = tmp_path / "metrics.parquet"
     done = metalscope("export", "--url", still, "--output", target, env=without("pyarrow"))
     assert done.returncode == 3

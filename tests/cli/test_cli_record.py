@@ -357,7 +357,7 @@ def test_a_disk_that_fills_up_ends_record_with_1(tmp_path: Path):
     with served(kernels=50) as telemetry:
         done = metalscope(
             "record", "--url", url_of(telemetry), "--interval", "0.1", tmp_path / "a",
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)),
         )  # fmt: skip
     assert done.returncode == 1
     assert "File too large" in done.stderr.decode()

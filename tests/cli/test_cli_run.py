@@ -17,6 +17,8 @@ from urllib.request import urlopen
 import pytest
 from command import Running, environment, metalscope, python
 
+from missing import without
+
 START_LINE = re.compile(rb"metalscope: dashboard (http://127\.0\.0\.1:\d+)/  metrics \1/metrics\n")
 END_LINE = re.compile(rb"metalscope: (\d+) operations, (\d+) errors in \d+\.\d s; health \w+\n")
 
@@ -310,7 +312,7 @@ def test_a_used_port_is_named_before_anything_starts(script):
     assert not (path.parent / "it-ran").exists()
 
 
-def test_a_missing_server_extra_is_named_with_its_pip_line(script, without):
+def test_a_missing_server_extra_is_named_with_its_pip_line(script):
     path = script(SHOW_ARGUMENTS)
     env = without("starlette", "uvicorn")
     done = metalscope("run", "--port", "0", path, env=env)
@@ -320,7 +322,7 @@ def test_a_missing_server_extra_is_named_with_its_pip_line(script, without):
     assert metalscope("run", "--no-server", path, env=env).stdout == b"__main__ []\n"
 
 
-def test_a_library_asked_for_by_name_must_be_installed(script, without):
+def test_a_library_asked_for_by_name_must_be_installed(script):
     path = script("open('it-ran', 'w').close()")
     done = metalscope(
         "run", "--port", "0", "--instrument", "mlx", path, env=without("mlx"), cwd=path.parent

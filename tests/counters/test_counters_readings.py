@@ -7,7 +7,7 @@ from math import inf, nan
 
 import pytest
 from counter_bench import NOW, energy, gpu, level, memory, only
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalscope.counters.bands import Thresholds
@@ -171,6 +171,7 @@ readings = st.builds(
 moments = st.tuples(st.lists(readings, max_size=8), st.integers(-(10**12), 10**12), st.booleans())
 
 
+@settings(max_examples=30)
 @given(st.lists(moments, max_size=30))
 def test_whatever_sensors_say_and_clocks_do_the_statistics_hold(samples):
     book, now_ns, given_in_all = ReadingBook(Thresholds()), 0, 0

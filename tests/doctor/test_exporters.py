@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -33,6 +34,7 @@ from victoria_metrics import running_victoria_metrics
 from metalscope.doctor import Diagnosis, State, exporters
 from metalscope.doctor.exporters import check_exporter
 from metalscope.errors import ConfigurationError
+from missing import without_heavy
 from peers import free_port
 from prometheus_server import running_prometheus
 
@@ -386,6 +388,7 @@ def doctor(*args: str | Path) -> tuple[int, list[dict[str, Any]], str]:
         capture_output=True,
         timeout=110,
         check=False,
+        env={**os.environ, **without_heavy()},
     )
     diagnoses = json.loads(done.stdout)["diagnoses"]
     exporting = [one for one in diagnoses if one["group"] == "exporters"]

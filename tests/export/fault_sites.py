@@ -163,6 +163,8 @@ _SAID_AT_ONCE = {
     Trouble.GARBAGE: b"\x00\xff\xfe no HTTP/2 \x01\x02\r\n\r\n",
     Trouble.WEB_PAGE: b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html></html>",
 }
+_OVER_A_CONNECTION = {*_CODES, Trouble.SLOW_DRIP, Trouble.SILENCE}
+"""Troubles of requests, with which the connection is as good as before."""
 
 
 @cache
@@ -218,10 +220,12 @@ class GrpcSite:
         self.mend()
 
     def mend(self) -> None:
+        # What goes on over a connection is not cut: the next try could meet the end of it.
+        if self._trouble not in _OVER_A_CONNECTION:
+            self.relay.reset()
         self._trouble = None
         self.relay.target = self._good_port
         self.relay.says, self.relay.most, self.relay.pause = b"", None, 0.0
-        self.relay.reset()
         self.relay.open()
 
     def settle(self) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from growing import START, durations_ns, grown, totals
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalscope.export.deltas import Change, Changes, middles_ms, quantile_ms
@@ -77,6 +77,7 @@ def test_a_cumulative_total_is_never_sent_as_a_count() -> None:
             assert change.seconds == 10
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["delivered", "failed", "partly"]), min_size=1, max_size=12))
 def test_counts_add_up_however_exports_fail(outcomes: list[str]) -> None:
     peer = Peer()

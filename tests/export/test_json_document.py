@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 from contexts import context
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from snapshots import EARLIER, NOW, full
@@ -97,6 +97,7 @@ def test_a_part_of_a_document_is_of_the_schema() -> None:
     VALIDATOR.validate(json.loads(strict_json(Document(with_everything(), VIEW).to_dict(3, 4))))
 
 
+@settings(max_examples=30)
 @given(any_snapshot)
 def test_the_document_of_any_snapshot_is_of_the_schema(snapshot: MetalTelemetrySnapshot) -> None:
     VALIDATOR.validate(document(snapshot))
@@ -168,6 +169,7 @@ def numbers(made: dict[str, Any]) -> Iterator[tuple[str, frozenset[tuple[str, st
             yield metric["name"], frozenset(one["labels"].items()), value
 
 
+@settings(max_examples=30)
 @given(any_snapshot)
 def test_every_finite_number_of_the_snapshot_is_in_the_document_under_its_name(
     snapshot: MetalTelemetrySnapshot,

@@ -4,15 +4,11 @@ import fcntl
 import gzip
 import json
 import os
-import resource
-import signal
 import stat
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +25,7 @@ from metalscope.export.ndjson_file import NdjsonFileExporter
 from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
 from metalscope.snapshot import MetalTelemetrySnapshot
+from small_files import files_of_at_most
 
 
 def exporter(path: Path, **options: Any) -> NdjsonFileExporter:
@@ -192,19 +189,6 @@ def test_a_file_that_was_deleted_is_begun_again(path: Path) -> None:
 # -- whole lines only ----------------------------------------------------------------------------
 
 
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A write past ``size`` is cut short there and the next one fails, as on a full disk."""
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
 def test_a_line_for_which_there_is_no_room_is_taken_back_and_written_later(path: Path) -> None:
     made = exporter(path)
     made.export(at(0))
@@ -297,15 +281,15 @@ def finish(process: subprocess.Popen[bytes]) -> int:
 @pytest.mark.parametrize("compress", [False, True])
 def test_processes_that_share_a_file_lose_and_mix_no_line(path: Path, compress: bool) -> None:
     settings = {"max_bytes": 5 * len(line_of(at(0))), "backups": 100, "compress": compress}
-    processes = writers(path, 3, 40, **settings)
+    processes = writers(path, 3, 20, **settings)
     assert [finish(process) for process in processes] == [0, 0, 0]
     found = [
         (made["resource"]["service.instance.id"], made["timestamp"])
         for entry in path.parent.iterdir()
         for made in read(entry)
     ]
-    assert len(found) == len(set(found)) == 120
-    assert len(list(path.parent.iterdir())) > 20
+    assert len(found) == len(set(found)) == 60
+    assert len(list(path.parent.iterdir())) > 10
 
 
 def test_killing_a_process_leaves_whole_lines_only(path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -369,6 +369,7 @@ def test_a_custom_histogram_is_subtracted_bucket_by_bucket_unless_it_shrank() ->
     assert (list(point.bucket_counts), point.count, point.sum) == ([3, 1, 5], 9, 20.0)
 
 
+@settings(max_examples=30)
 @given(snapshots)
 def test_any_snapshot_encodes_and_its_difference_from_itself_is_nothing(
     snapshot: MetalTelemetrySnapshot,
@@ -386,6 +387,7 @@ def test_any_snapshot_encodes_and_its_difference_from_itself_is_nothing(
                 assert (got.point.count, got.point.sum) == (0, 0)
 
 
+@settings(max_examples=30)
 @given(snapshots, snapshots)
 def test_differences_add_up_to_the_total(
     first: MetalTelemetrySnapshot, more: MetalTelemetrySnapshot

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.metrics import Exemplar
@@ -49,6 +49,7 @@ def of(*metrics: Metric) -> MetricsData:
     return MetricsData([ResourceMetrics(resource, [scope], "a schema")])
 
 
+@settings(max_examples=30)
 @given(snapshots)
 @pytest.mark.parametrize("form", HistogramForm)
 @pytest.mark.parametrize("temporality", Temporality)

@@ -29,7 +29,7 @@ from faulty_server import (
 )
 from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
-from hypothesis import given
+from hypothesis import given, settings
 from opentelemetry.exporter.otlp.json.common.metrics_encoder import encode_metrics as official_json
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
@@ -550,6 +550,7 @@ def test_a_wide_snapshot_goes_in_requests_of_under_a_mebibyte() -> None:
     assert of_metalscope(found) == expected(snapshot)
 
 
+@settings(max_examples=30)
 @given(snapshots)
 def test_json_of_any_snapshot_says_the_same_as_its_protobuf(
     snapshot: MetalTelemetrySnapshot,

@@ -182,7 +182,7 @@ def test_where_protobuf_is_not_installed_the_form_is_not_offered(
 # -- what it says --------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(snapshot=snapshots | st.just(full()))
 def test_it_says_what_the_text_says(snapshot: MetalTelemetrySnapshot) -> None:
     text = parse(*render(snapshot, "text/plain"))

@@ -48,7 +48,7 @@ def named(name: str) -> OperationMetrics:
 
 
 @both_formats
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(snapshot=snapshots)
 def test_the_text_says_what_the_collector_says_through_prometheus_client(
     snapshot: MetalTelemetrySnapshot, accept: str

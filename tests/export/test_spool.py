@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import EARLIER, NOW, full
 from snapshots import snapshots as exported_snapshots
@@ -59,6 +59,7 @@ def comparable(snapshot: MetalTelemetrySnapshot) -> MetalTelemetrySnapshot:
     )
 
 
+@settings(max_examples=30)
 @given(any_snapshots)
 def test_any_snapshot_is_the_same_again(snapshot: MetalTelemetrySnapshot):
     assert decode(encode(snapshot)) == without_points(snapshot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalscope.session.changes import difference, patched
@@ -32,6 +32,7 @@ def test_any_data_is_made_of_any_other(old: Any, new: Any):
     assert text(old) == before
 
 
+@settings(max_examples=30)
 @given(st.lists(data, max_size=6), st.integers(0, 6), st.lists(data, max_size=3))
 def test_any_window_slides(old: list[Any], went: int, came: list[Any]):
     new = [*old[went:], *came]
@@ -39,6 +40,7 @@ def test_any_window_slides(old: list[Any], went: int, came: list[Any]):
     assert (old if patch is None else patched(old, patch)) == new
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(keys, data), st.randoms())
 def test_the_order_of_keys_is_kept(old: dict[str, Any], random: Any):
     shuffled = list(old)

@@ -58,7 +58,7 @@ def read(path: Path, data: bytes | None = None) -> tuple[Frames, Session]:
 
 
 @given(sessions())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_any_session_is_read_as_it_was_written(frames: Frames):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.mscope"

@@ -8,7 +8,7 @@ from time import sleep
 
 import pytest
 from any_snapshot import a_session, snapshots
-from hypothesis import given
+from hypothesis import given, settings
 
 from metalscope import MetalTelemetryManager
 from metalscope.export.prometheus import render
@@ -17,6 +17,7 @@ from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError, snapshot_from_dict
 
 
+@settings(max_examples=30)
 @given(snapshots)
 def test_any_snapshot_is_made_again_from_its_data(snapshot: MetalTelemetrySnapshot):
     data = snapshot.to_dict()
