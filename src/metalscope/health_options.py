@@ -120,7 +120,8 @@ class HistoryOptions(Options):
     )
     max_bytes: Bytes = Field(
         256 * 1024 * 1024,
-        description="Most bytes on disk; the oldest goes first, so the above become shorter.",
+        description="Most bytes on disk; the oldest of what takes most goes first, so the above "
+        "become shorter.",
     )
     max_series: Count = Field(
         500, description="Most operations and readings kept apart; a count. The rest are left out."

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter
     from metalscope.export.exporter import MetalMetricsExporter
     from metalscope.health.breaker import CircuitBreaker
+    from metalscope.history import History
     from metalscope.operation import Component
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
@@ -118,6 +119,7 @@ class MetalTelemetryManager(Recording):
         self._on_shutdown: list[Callable[[], None]] = []
         self.server: RunningServer | None = None
         self.exporter: MetalMetricsExporter | None = None
+        self.history: History | None = None
         self._series = SeriesBook()
         self._activity = ActivityWindow(self.options.history_window.total_seconds())
         self._started_at = datetime.now(UTC)
@@ -375,7 +377,7 @@ class MetalTelemetryManager(Recording):
         for stop in reversed(services):
             # One service must not keep the next alive.
             self._guarded("shutdown", stop)
-        self.server = self.exporter = None
+        self.server = self.exporter = self.history = None
 
     def _run(self) -> None:
         tick = self.options.tick_interval.total_seconds()
@@ -439,6 +441,8 @@ class MetalTelemetryManager(Recording):
 
     def _dropped(self) -> dict[str, int]:
         dropped = {"events": self._events.dropped, **self.health.dropped()}
+        if self.history is not None:
+            dropped["history"] = self.history.dropped
         if self.server is not None:
             dropped["viewers"] = self.server.skipped
         return dropped

@@ -115,7 +115,7 @@ def _history(manager: MetalTelemetryManager) -> History | None:
         return None
     from metalscope.history import History  # noqa: PLC0415 - only where one is kept
 
-    history = History(options, on_error=manager.internal_error)
+    manager.history = history = History(options, on_error=manager.internal_error)
     manager.on_shutdown(history.close)
     manager.on_shutdown(manager.subscribe(history.append))
     return history

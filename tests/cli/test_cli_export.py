@@ -40,9 +40,9 @@ from snapshots import full
 
 import metalscope as package
 from metalscope.cli.exporting import next_beat
-from metalscope.export.json_document import Document
+from metalscope.export.documents.json_document import Document
+from metalscope.export.documents.tables import Row, rows
 from metalscope.export.prometheus import render
-from metalscope.export.tables import Row, rows
 from metalscope.export.view import MetricView
 from metalscope.moments import rfc3339
 from metalscope.snapshot_json import snapshot_from_dict

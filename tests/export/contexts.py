@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from metalscope.export.base import ExporterContext
-from metalscope.export.transport import HttpTransport
+from metalscope.export.http.transport import HttpTransport
 from metalscope.export.view import MetricView
 from metalscope.export_options import ExporterOptions, SelectionOptions
 

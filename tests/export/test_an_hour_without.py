@@ -11,13 +11,13 @@ import pytest
 from contexts import context
 
 from metalscope.export.base import MetricsExporter
-from metalscope.export.datadog import DatadogExporter
+from metalscope.export.datadog.exporter import DatadogExporter
 from metalscope.export.lane import Clock, Lane, LaneTiming, Offer
 from metalscope.export.pace import Pace
 from metalscope.export.remote_write import RemoteWriteExporter
 from metalscope.export.result import ExportResult
-from metalscope.export.snapshot_codec import encode
-from metalscope.export.spool_slots import SpoolSlots
+from metalscope.export.spool.codec import encode
+from metalscope.export.spool.slots import SpoolSlots
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, OperationKind
 from metalscope.snapshot import (

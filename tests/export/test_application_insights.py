@@ -37,8 +37,8 @@ from snapshots import NOW, full
 from snapshots import snapshots as any_snapshot
 
 from metalscope.errors import ConfigurationError, MissingExtraError
-from metalscope.export.application_insights import ApplicationInsightsExporter
-from metalscope.export.application_insights_address import VARIABLE, Address
+from metalscope.export.application_insights.address import VARIABLE, Address
+from metalscope.export.application_insights.exporter import ApplicationInsightsExporter
 from metalscope.export.families import families
 from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export_options import ExporterOptions
@@ -514,7 +514,7 @@ SPEAKS = """
 OURS = """
 from contexts import context
 from growing import grown
-from metalscope.export.application_insights import ApplicationInsightsExporter
+from metalscope.export.application_insights.exporter import ApplicationInsightsExporter
 made = ApplicationInsightsExporter(
     context("application_insights", endpoint={url!r}, api_key={key!r})
 )
@@ -525,7 +525,7 @@ made.shutdown()
 
 THE_SDK_ALONE = """
 from growing import grown
-from metalscope.export.otel_metrics import metrics_data
+from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export.view import MetricView
 from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter
 made = AzureMonitorMetricExporter(
@@ -661,8 +661,8 @@ def test_a_setting_it_does_not_have_is_refused() -> None:
 
 
 def test_without_the_sdk_it_is_said_which_extra_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "metalscope.export.application_insights_sdk", raising=False)
-    monkeypatch.delattr("metalscope.export.application_insights_sdk", raising=False)
+    monkeypatch.delitem(sys.modules, "metalscope.export.application_insights.sdk", raising=False)
+    monkeypatch.delattr("metalscope.export.application_insights.sdk", raising=False)
     monkeypatch.setitem(sys.modules, "azure.monitor.opentelemetry.exporter", None)
     with pytest.raises(MissingExtraError, match=r"metalscope\[azure\]"):
         exporter("https://127.0.0.1:9")

@@ -10,7 +10,7 @@ from snapshots import full
 
 from metalscope.export.attempts import AttemptThread
 from metalscope.export.base import MetricsExporter
-from metalscope.export.deadline import remaining
+from metalscope.export.http.deadline import remaining
 from metalscope.export.result import ExportResult
 from metalscope.snapshot import MetalTelemetrySnapshot
 

@@ -16,7 +16,7 @@ from growing import START, STEP, durations_ns, grown, totals
 from victoria_metrics import running_victoria_metrics
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.datadog import DatadogExporter, datadog_exporter
+from metalscope.export.datadog.exporter import DatadogExporter, datadog_exporter
 from metalscope.export.result import Reason
 from prometheus_server import PrometheusServer
 

@@ -44,8 +44,8 @@ from metalscope.export.lane import Clock, Lane, LaneTiming, Offer
 from metalscope.export.pace import Pace
 from metalscope.export.registry import create_exporter
 from metalscope.export.result import ExportResult, Reason, Verdict
-from metalscope.export.snapshot_codec import decode, encode
-from metalscope.export.spool_slots import SpoolSlots
+from metalscope.export.spool.codec import decode, encode
+from metalscope.export.spool.slots import SpoolSlots
 from metalscope.export.timeline import Timeline
 from metalscope.export_options import ExporterOptions, ExportOptions
 from metalscope.snapshot import CustomMetric, InternalMetrics, MetalTelemetrySnapshot

@@ -23,9 +23,9 @@ from metalscope.export.lane import (
 )
 from metalscope.export.pace import Pace
 from metalscope.export.result import ExportResult, Reason, Verdict
-from metalscope.export.snapshot_codec import encode
-from metalscope.export.spool import MemorySpool, Spool
-from metalscope.export.spool_slots import SpoolSlots
+from metalscope.export.spool.codec import encode
+from metalscope.export.spool.queue import MemorySpool, Spool
+from metalscope.export.spool.slots import SpoolSlots
 from metalscope.export_status import BreakerState
 from metalscope.snapshot import MetalTelemetrySnapshot
 

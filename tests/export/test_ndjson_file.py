@@ -20,8 +20,8 @@ from snapshots import NOW, full
 from test_json_document import VALIDATOR, document, events
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.json_document import Document, strict_json
-from metalscope.export.ndjson_file import NdjsonFileExporter
+from metalscope.export.documents.json_document import Document, strict_json
+from metalscope.export.documents.ndjson_file import NdjsonFileExporter
 from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
 from metalscope.snapshot import MetalTelemetrySnapshot
@@ -235,7 +235,7 @@ WRITER = """
     from dataclasses import replace
     from contexts import context
     from snapshots import full, NOW
-    from metalscope.export.ndjson_file import NdjsonFileExporter
+    from metalscope.export.documents.ndjson_file import NdjsonFileExporter
     url, settings, number, lines = {url!r}, {settings!r}, int(sys.argv[1]), int(sys.argv[2])
     exporter = NdjsonFileExporter(context(endpoint=url, settings=settings, timeout=60))
     snapshot = full()

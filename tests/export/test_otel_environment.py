@@ -10,8 +10,8 @@ from faulty_server import answer, faulty_server
 from snapshots import full
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.otel_environment import completed
-from metalscope.export.otlp import OtlpExporter
+from metalscope.export.otlp.environment import completed
+from metalscope.export.otlp.exporter import OtlpExporter
 from metalscope.export_options import ExporterOptions, HistogramForm, Temporality
 
 PREFIX = "OTEL_EXPORTER_OTLP_"

@@ -23,8 +23,8 @@ from snapshots import EARLIER, NOW, full, snapshots
 
 from metalscope import semconv
 from metalscope.export.families import Distribution, Family
-from metalscope.export.otel_metrics import metrics_data, nanoseconds
-from metalscope.export.otlp_encoder import request_of
+from metalscope.export.otlp.encoder import request_of
+from metalscope.export.otlp.metrics import metrics_data, nanoseconds
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, SelectionOptions, Temporality
 from metalscope.histogram import DurationHistogram

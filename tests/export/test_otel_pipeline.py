@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from otlp_receiver import Key, Received, points, resources
 
 from metalscope import MetalTelemetryBuilder, MetalTelemetryManager
-from metalscope.export.otel_pipeline import MetalMetricExporter
+from metalscope.export.otlp.pipeline import MetalMetricExporter
 from metalscope.export_options import SelectionOptions
 
 RUNS = (("device", ""), ("kind", "execute"), ("name", "run"), ("outcome", "ok"))

@@ -23,8 +23,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from snapshots import full, snapshots
 
-from metalscope.export.otel_metrics import metrics_data
-from metalscope.export.otlp_encoder import request_of
+from metalscope.export.otlp.encoder import request_of
+from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, Temporality
 from metalscope.snapshot import MetalTelemetrySnapshot

@@ -30,7 +30,7 @@ from snapshots import full
 from test_otlp_http import expected, of_metalscope
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.otlp import OtlpExporter
+from metalscope.export.otlp.exporter import OtlpExporter
 from metalscope.export.result import ExportResult, Reason, Verdict
 from peers import free_port
 

@@ -42,10 +42,10 @@ from snapshots import NOW, full, snapshots
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.families import Distribution
-from metalscope.export.otel_metrics import metrics_data
-from metalscope.export.otlp import OtlpExporter
-from metalscope.export.otlp_encoder import request_of
-from metalscope.export.otlp_messages import json_of
+from metalscope.export.otlp.encoder import request_of
+from metalscope.export.otlp.exporter import OtlpExporter
+from metalscope.export.otlp.messages import json_of
+from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, Temporality
@@ -519,7 +519,7 @@ def test_all_parts_together_have_the_time_of_one_export() -> None:
 
 
 def test_a_message_of_another_type_says_nothing_of_when_to_come_again() -> None:
-    from metalscope.export.otlp_messages import Status, status_from
+    from metalscope.export.otlp.messages import Status, status_from
 
     other = AnyMessage(type_url="type.googleapis.com/google.rpc.DebugInfo", value=b"\x0a\x00")
     detail = other.SerializeToString()
@@ -581,7 +581,7 @@ sys.modules[{missing!r}] = None
 from metalscope.errors import MissingExtraError
 from contexts import context
 try:
-    from metalscope.export.otlp import OtlpExporter
+    from metalscope.export.otlp.exporter import OtlpExporter
     OtlpExporter(context("opentelemetry", endpoint="http://127.0.0.1:1", protocol={protocol!r}))
     print("made")
 except MissingExtraError as error:

@@ -19,7 +19,7 @@ from prometheus_client.core import Metric
 from remote_runs import now, taken
 from rotel_agent import running_rotel
 
-from metalscope.export.otlp import OtlpExporter
+from metalscope.export.otlp.exporter import OtlpExporter
 from metalscope.export.prometheus import render
 from metalscope.export.remote_write import RemoteWriteExporter
 from prometheus_server import PrometheusServer, Target, running_prometheus

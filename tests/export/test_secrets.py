@@ -11,9 +11,9 @@ from contexts import context
 from faulty_server import faulty_server
 
 from metalscope.errors import MissingExtraError
+from metalscope.export.http.secrets import SecretSource, secret_source
+from metalscope.export.http.transport import TransportError
 from metalscope.export.result import Reason
-from metalscope.export.secrets import SecretSource, secret_source
-from metalscope.export.transport import TransportError
 from metalscope.export_options import ExporterOptions
 
 keyring = pytest.importorskip("keyring")

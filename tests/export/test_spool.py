@@ -23,9 +23,9 @@ from metalscope import MetalTelemetryManager
 from metalscope.export.prometheus import render
 from metalscope.export.resource import resource_of
 from metalscope.export.result import Reason
-from metalscope.export.snapshot_codec import SnapshotFormatError, decode, encode
-from metalscope.export.spool import ENTRY_BYTES, MemorySpool, Spool
-from metalscope.export.spool_disk import DiskSpool
+from metalscope.export.spool.codec import SnapshotFormatError, decode, encode
+from metalscope.export.spool.disk import DiskSpool
+from metalscope.export.spool.queue import ENTRY_BYTES, MemorySpool, Spool
 from metalscope.snapshot import (
     ActivityPoint,
     Exemplar,

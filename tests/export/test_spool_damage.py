@@ -26,9 +26,9 @@ from spools import (
     writer,
 )
 
-from metalscope.export import spool_disk
 from metalscope.export.result import Reason
-from metalscope.export.spool_segment import HEAD_BYTES
+from metalscope.export.spool import disk
+from metalscope.export.spool.segment import HEAD_BYTES
 
 PAYLOADS = [bytes([65 + number]) * (20 + 7 * number) for number in range(12)]
 
@@ -36,7 +36,7 @@ PAYLOADS = [bytes([65 + number]) * (20 + 7 * number) for number in range(12)]
 def three_files(directory: Path, *, done: int = 0) -> list[Path]:
     """Twelve records in three files, as a killed process leaves them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_disk, "SEGMENT_BYTES", 600)
+        patch.setattr(disk, "SEGMENT_BYTES", 600)
         spool = opened(directory)
         for data in PAYLOADS:
             spool.append(data, NOW)
@@ -174,7 +174,7 @@ def test_damage_that_comes_while_it_is_open_is_passed_over_too(
     where: list[tuple[int, float, int]], before: int
 ):
     with TemporaryDirectory() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_disk, "SEGMENT_BYTES", 600)
+        patch.setattr(disk, "SEGMENT_BYTES", 600)
         directory = Path(made)
         spool = opened(directory)
         for data in PAYLOADS:
@@ -215,7 +215,7 @@ def test_files_that_are_not_its_own_are_left_alone(tmp_path: Path):
 
 def test_a_directory_taken_away_while_it_is_open_raises_nothing(tmp_path: Path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_disk, "SEGMENT_BYTES", 600)
+        patch.setattr(disk, "SEGMENT_BYTES", 600)
         spool = opened(tmp_path / "spool")
         for data in PAYLOADS:
             spool.append(data, NOW)
@@ -287,7 +287,7 @@ def test_on_a_full_disk_they_wait_in_memory_and_go_to_it_later_in_their_order(sm
 
 def test_what_is_done_on_a_full_disk_makes_room_on_it(small_disk: Path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_disk, "SEGMENT_BYTES", 10_000)
+        patch.setattr(disk, "SEGMENT_BYTES", 10_000)
         spool = opened(small_disk / "spool")
         names = [b"%04d" % number * 1000 for number in range(100)]
         for data in names:

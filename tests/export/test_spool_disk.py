@@ -34,7 +34,7 @@ from spools import (
 )
 
 from metalscope.export.result import Reason
-from metalscope.export.spool_lock import SpoolInUseError
+from metalscope.export.spool.lock import SpoolInUseError
 
 
 def test_what_waits_is_there_after_a_restart_and_comes_first(tmp_path: Path):

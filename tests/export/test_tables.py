@@ -21,8 +21,8 @@ from snapshots import HOSTILE_NAMES, NOW, full
 from snapshots import snapshots as any_snapshot
 
 from metalscope.errors import MissingExtraError
+from metalscope.export.documents.tables import rows, to_csv, write_parquet
 from metalscope.export.prometheus import render
-from metalscope.export.tables import rows, to_csv, write_parquet
 from metalscope.export.view import MetricView
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot
 

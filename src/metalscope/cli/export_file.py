@@ -119,7 +119,7 @@ def _write(
     snapshot: MetalTelemetrySnapshot, view: MetricView, form: ExportFormat, file: Path
 ) -> None:
     if form is ExportFormat.PARQUET:
-        from metalscope.export.tables import write_parquet  # noqa: PLC0415 - loads pyarrow
+        from metalscope.export.documents.tables import write_parquet  # noqa: PLC0415 - loads pyarrow
 
         write_parquet([snapshot], view, file)
     else:
@@ -130,7 +130,7 @@ def _text(snapshot: MetalTelemetrySnapshot, view: MetricView, form: ExportFormat
     """It has no lone surrogate in it."""
     match form:
         case ExportFormat.CSV:
-            from metalscope.export.tables import to_csv  # noqa: PLC0415
+            from metalscope.export.documents.tables import to_csv  # noqa: PLC0415
 
             text = to_csv([snapshot], view)
         case ExportFormat.PROMETHEUS:
@@ -140,7 +140,7 @@ def _text(snapshot: MetalTelemetrySnapshot, view: MetricView, form: ExportFormat
         case _:
             import json  # noqa: PLC0415
 
-            from metalscope.export.json_document import Document  # noqa: PLC0415
+            from metalscope.export.documents.json_document import Document  # noqa: PLC0415
 
             made = Document(snapshot, view).to_dict()
             text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metalscope.export.deadline import within
+from metalscope.export.http.deadline import within
 from metalscope.export.result import ExportResult, Reason
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from metalscope.export.result import ExportResult
 
 if TYPE_CHECKING:
-    from metalscope.export.transport import HttpTransport
+    from metalscope.export.http.transport import HttpTransport
     from metalscope.export.view import MetricView
     from metalscope.export_options import ExporterOptions
     from metalscope.snapshot import MetalTelemetrySnapshot
@@ -94,7 +94,7 @@ class ExporterContext:
         self, options: ExporterOptions, *, timeout: timedelta | None = None
     ) -> ExporterContext:
         """The same with other options, by which its HTTP clients are then made."""
-        from metalscope.export.transport import HttpTransport  # noqa: PLC0415 - loads ssl
+        from metalscope.export.http.transport import HttpTransport  # noqa: PLC0415 - loads ssl
 
         timeout = timeout or self.timeout
         open_http = partial(HttpTransport.of, options, timeout=timeout)

@@ -17,8 +17,8 @@ from metalscope.export.attempts import AttemptThread
 from metalscope.export.lane import Clock, Lane, LaneTiming, Offer, last_delivered
 from metalscope.export.pace import Pace
 from metalscope.export.result import ExportResult, Reason
-from metalscope.export.snapshot_codec import encode
-from metalscope.export.spool import MemorySpool, Spool
+from metalscope.export.spool.codec import encode
+from metalscope.export.spool.queue import MemorySpool, Spool
 from metalscope.export.timeline import Timeline
 from metalscope.export_status import ExporterStatus
 from metalscope.fork import reset_in_child
@@ -211,7 +211,7 @@ class MetalMetricsExporter:
         directory: Path | None = options.directory
         if directory is None:
             return MemorySpool(**bounds), lambda: None
-        from metalscope.export.spool_slots import SpoolSlots  # noqa: PLC0415 - where there are
+        from metalscope.export.spool.slots import SpoolSlots  # noqa: PLC0415 - where there are
 
         slots = SpoolSlots(directory, name, **bounds, on_error=self._on_error)
         return slots.open(), slots.orphan

@@ -38,7 +38,7 @@ def grafana_cloud_exporter(context: ExporterContext) -> MetricsExporter:
         from metalscope.export.remote_write import RemoteWriteExporter  # noqa: PLC0415
 
         return RemoteWriteExporter(context)
-    from metalscope.export.otlp import OtlpExporter  # noqa: PLC0415
+    from metalscope.export.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
     return OtlpExporter(context)
 

@@ -19,8 +19,8 @@ from typing import Final
 from metalscope.export.attempts import Attempts
 from metalscope.export.pace import Pace
 from metalscope.export.result import ExportResult, Reason, Verdict
-from metalscope.export.snapshot_codec import decode
-from metalscope.export.spool import Spool, Spooled, SpoolStats
+from metalscope.export.spool.codec import decode
+from metalscope.export.spool.queue import Spool, Spooled, SpoolStats
 from metalscope.export_status import ExporterStatus
 from metalscope.moments import utc_now
 from metalscope.snapshot import MetalTelemetrySnapshot

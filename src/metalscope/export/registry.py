@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from metalscope.errors import ConfigurationError
 from metalscope.export.audience import audience_of
 from metalscope.export.base import ExporterContext, MetricsExporter
-from metalscope.export.otel_environment import completed
-from metalscope.export.transport import HttpTransport
+from metalscope.export.http.transport import HttpTransport
+from metalscope.export.otlp.environment import completed
 from metalscope.export.view import MetricView
 from metalscope.export_options import EXPORTER_ENTRY_POINTS, Audience, ExporterType
 from metalscope.plugins import entry_points_of
@@ -26,11 +26,11 @@ __all__ = ["context_for", "create_exporter", "exporters_of"]
 # Loaded when one is made: each brings the libraries of its platform.
 _FACTORIES: Final[dict[str, str]] = {
     ExporterType.PROMETHEUS: "prometheus_endpoint:prometheus_exporter",
-    ExporterType.OPENTELEMETRY: "otlp:OtlpExporter",
-    ExporterType.APPLICATION_INSIGHTS: "application_insights:ApplicationInsightsExporter",
-    ExporterType.DATADOG: "datadog:datadog_exporter",
+    ExporterType.OPENTELEMETRY: "otlp.exporter:OtlpExporter",
+    ExporterType.APPLICATION_INSIGHTS: "application_insights.exporter:ApplicationInsightsExporter",
+    ExporterType.DATADOG: "datadog.exporter:datadog_exporter",
     ExporterType.GRAFANA_CLOUD: "grafana_cloud:grafana_cloud_exporter",
-    ExporterType.CUSTOM: "json_exporter:json_exporter",
+    ExporterType.CUSTOM: "documents.json_exporter:json_exporter",
     ExporterType.STATSD: "statsd:StatsdExporter",
     ExporterType.INFLUXDB: "influxdb:InfluxdbExporter",
 }

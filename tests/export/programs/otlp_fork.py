@@ -6,7 +6,7 @@ import sys
 from contexts import context
 from snapshots import full
 
-from metalscope.export.otlp import OtlpExporter
+from metalscope.export.otlp.exporter import OtlpExporter
 
 exporter = OtlpExporter(context("opentelemetry", endpoint=sys.argv[1], protocol="grpc"))
 print(exporter.export(full()).ok, flush=True)

@@ -22,9 +22,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from metalscope.export.spool_disk import DiskSpool
-from metalscope.export.spool_lock import SpoolInUseError
-from metalscope.export.spool_slots import SpoolSlots
+from metalscope.export.spool.disk import DiskSpool
+from metalscope.export.spool.lock import SpoolInUseError
+from metalscope.export.spool.slots import SpoolSlots
 
 ROOM = {"max_bytes": 64 * 1024**2, "max_age": timedelta(hours=1)}
 

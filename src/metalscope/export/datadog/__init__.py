@@ -1,0 +1,1 @@
+"""Datadog: its API in two versions, and DogStatsD."""

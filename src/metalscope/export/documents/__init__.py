@@ -1,0 +1,1 @@
+"""Snapshots as documents: JSON to webhooks and files, tables for notebooks."""

@@ -1,0 +1,1 @@
+"""HTTP for exporters: connections, deadlines, TLS, keys, and what an answer means."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry: its protocol, its names, and an application's own pipeline."""

@@ -1,0 +1,1 @@
+"""What waits to be sent, in memory or on disk."""
