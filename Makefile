@@ -12,15 +12,18 @@ TORCH := $(VENV)/.torch
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
+# Compiled when first imported: of most packages only a few modules are.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+
 $(READY): requirements/dev.txt pyproject.toml src/metalscope/_core.c
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Not locked with hashes: which build of PyTorch there is depends on the platform and the index.
 $(TORCH): $(READY) requirements/torch.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	$(INSTALL) -r requirements/torch.txt
 	@touch $@
 
 demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, a report at the end

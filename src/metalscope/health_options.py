@@ -43,8 +43,8 @@ class ObjectiveOptions(Options):
     )
     within_ms: Milliseconds | None = Field(
         None,
-        description="An operation that takes longer, in ms, did not go well, like one that failed; "
-        "without it, only failing counts.",
+        description="An operation that takes longer, in ms, did not go well, like one that failed, "
+        "to the [precision of the histogram](objectives.md); without it, only failing counts.",
     )
 
 
@@ -94,8 +94,8 @@ class HealthMonitorOptions(Options):
     )
     forecaster: str = Field(
         "robust",
-        description="Who makes the forecasts, by name: `robust`, one that the extra `ml` brings, "
-        "or one of another package. See [predictions](predictions.md).",
+        description="Who makes the forecasts, by name: `robust`, with the extra `ml` "
+        "`statsmodels`, or one of another package. See [predictions](predictions.md).",
     )
     prediction_horizon: Duration = Field(
         timedelta(hours=24), description="How far ahead is looked for what will run out."

@@ -327,6 +327,10 @@ def test_with_force_it_is(tmp_path: Path):
         assert session.damage is None
 
 
+# Compiled code cut short, which no import could read, must not be left behind.
+NO_COMPILED_CODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
 
@@ -341,7 +345,10 @@ def test_a_disk_that_fills_up_is_said_and_the_program_goes_on(tmp_path: Path):
         "raise SystemExit(7)\n"
     )
     done = metalscope(
-        "run", "--no-server", "--record", "a", "app.py", cwd=tmp_path, preexec_fn=small_files
+        *("run", "--no-server", "--record", "a", "app.py"),
+        cwd=tmp_path,
+        preexec_fn=small_files,
+        env=NO_COMPILED_CODE,
     )
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (7, b"to the end\n")
@@ -358,6 +365,7 @@ def test_a_disk_that_fills_up_ends_record_with_1(tmp_path: Path):
         done = metalscope(
             "record", "--url", url_of(telemetry), "--interval", "0.1", tmp_path / "a",
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)),
+            env=NO_COMPILED_CODE,
         )  # fmt: skip
     assert done.returncode == 1
     assert "File too large" in done.stderr.decode()

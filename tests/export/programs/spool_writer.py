@@ -50,6 +50,8 @@ def deliver(spool: DiskSpool) -> None:
 
 
 def full(spool: DiskSpool, first: int) -> None:
+    # Compiled code cut short, which no import could read, must not be left behind.
+    sys.dont_write_bytecode = True
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     for number in range(first, first + 60):

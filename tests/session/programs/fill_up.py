@@ -11,6 +11,8 @@ from any_snapshot import HEADER, a_session
 
 from metalscope.session import SessionWriter
 
+# Compiled code cut short, which no import could read, must not be left behind.
+sys.dont_write_bytecode = True
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
 writer = SessionWriter(Path(sys.argv[1]), HEADER)
