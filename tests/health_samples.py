@@ -59,6 +59,14 @@ EXHAUSTED = Prediction(
     unit="bytes",
     evidence=("grew for 9 of 9 minutes",),
 )
+RISK = Prediction(
+    PredictionKind.FAILURE_RISK,
+    "device",
+    "the device is likely to fail within 24 h",
+    Component.DEVICE,
+    value=0.4,
+    evidence=("lost 2 times in 7 days",),
+)
 LOAD = Prediction(PredictionKind.LOAD, "operations", "at most 900 a second at 18:00", value=900.0)
 OBJECTIVE = ObjectiveStatus(
     "quick",

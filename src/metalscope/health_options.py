@@ -63,8 +63,8 @@ class HealthMonitorOptions(Options):
     )
     anomaly_detectors: tuple[str, ...] = Field(
         ("robust",),
-        description="Who looks for anomalies, by name: `robust`, `river`, `pyod`, or one of "
-        "another package; none where empty. See [anomalies](anomalies.md).",
+        description="Who looks for anomalies, by name: `robust`, `river` with the extra `ml`, "
+        "or one of another package; none where empty. See [anomalies](anomalies.md).",
     )
     anomaly_detection_interval: Duration = Field(
         timedelta(minutes=5),
@@ -120,8 +120,8 @@ class HistoryOptions(Options):
     )
     max_bytes: Bytes = Field(
         256 * 1024 * 1024,
-        description="Most bytes on disk; the oldest of what takes most goes first, so the above "
-        "become shorter.",
+        description="Most bytes on disk, a count; the oldest of what takes most goes first, so the "
+        "above become shorter.",
     )
     max_series: Count = Field(
         500, description="Most operations and readings kept apart; a count. The rest are left out."

@@ -30,6 +30,7 @@ __all__ = [
     "ObjectiveStatus",
     "Prediction",
     "PredictionKind",
+    "allowed_share",
 ]
 
 
@@ -273,7 +274,7 @@ class BurnRate:
     @classmethod
     def of(cls, seconds: float, good: int, total: int, target: float) -> Self:
         """The rate over a window: share failed by share allowed (SRE workbook, chapter 5)."""
-        rate = (1.0 - good / total) / (1.0 - target) if total else None
+        rate = (total - good) / total / allowed_share(target) if total else None
         return cls(seconds, rate, good, total)
 
     def to_dict(self) -> dict[str, Any]:
@@ -315,7 +316,7 @@ class ObjectiveStatus:
 
         1 - failed / (allowed share × total), as in the SRE workbook, chapter 5.
         """
-        allowed = (1.0 - self.target) * self.total
+        allowed = allowed_share(self.target) * self.total
         return 1.0 - (self.total - self.good) / allowed if allowed > 0 else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -360,6 +361,12 @@ class HealthReport:
             "objectives": [objective.to_dict() for objective in self.objectives],
             "events": [event.to_dict() for event in self.events],
         }
+
+
+def allowed_share(target: float) -> float:
+    """The share that may go badly, 0..1, as it is written: 0.01 for a target of 0.99."""
+    # Of two numbers with few digits; the difference as it is stored has seventeen.
+    return round(1.0 - target, 12)
 
 
 def _moment(moment: datetime | None) -> str | None:

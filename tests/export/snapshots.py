@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from health_samples import BREAKER, EXHAUSTED, LEAK, OBJECTIVE, RISK
 from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, Component, MetalError, OperationKind
@@ -95,6 +96,10 @@ def full() -> MetalTelemetrySnapshot:
                 ComponentHealth(Component.MEMORY, HealthStatus.DEGRADED, ("too much",)),
                 ComponentHealth(Component.KERNEL, HealthStatus.HEALTHY),
             ),
+            anomalies=(LEAK,),
+            breakers=(BREAKER,),
+            predictions=(EXHAUSTED, RISK),
+            objectives=(OBJECTIVE,),
         ),
         custom=(
             CustomMetric("jobs", "counter", (("tenant", "a"),), 3),

@@ -211,7 +211,7 @@ def test_an_unknown_name_is_told_with_what_is_known_and_what_is_near(installed):
     with pytest.raises(ConfigurationError) as raised:
         detectors_of(options("robst"))
     assert str(raised.value) == (
-        "health_monitor.anomaly_detectors: no detector is named 'robst', only 'broken', 'pyod', "
+        "health_monitor.anomaly_detectors: no detector is named 'robst', only 'broken', "
         "'river', 'robust', 'seasonal'; the nearest is 'robust'"
     )
 

@@ -21,7 +21,6 @@ _OPTION: Final = "health_monitor.anomaly_detectors"
 _OWN: Final[dict[str, str]] = {
     "robust": "robust:RobustDetector",
     "river": "river_detector:RiverDetector",
-    "pyod": "pyod_detector:PyodDetector",
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from metalscope.health_report import allowed_share
 from metalscope.objectives.checkpoints import Counted
 from metalscope.operation import ErrorSeverity
 
@@ -79,7 +80,7 @@ def burn_rate(counted: Counted, target: float) -> float | None:
     """The share that went badly by the share allowed; ``None`` where nothing ran."""
     if not counted.total:
         return None
-    return counted.bad / counted.total / (1.0 - target)
+    return counted.bad / counted.total / allowed_share(target)
 
 
 def burning(
