@@ -435,7 +435,7 @@ def test_a_part_that_is_too_large_is_halved_until_it_is_taken() -> None:
 
 def test_parts_that_arrived_are_not_sent_again() -> None:
     with faulty_server(GOOD, answer(503), GOOD) as server:
-        made = exporter(server.url, settings={"batch_points": 60})
+        made = exporter(server.url, settings={"batch_points": 70})
         assert made.export(full()).reason is Reason.SERVER_ERROR
         result = made.export(full())
         made.shutdown()
@@ -560,7 +560,8 @@ def test_json_of_any_snapshot_says_the_same_as_its_protobuf(
         text = json_of(request).decode()
         json.loads(text, parse_constant=pytest.fail)
         back = json_format.Parse(text, ExportMetricsServiceRequest())
-        assert back.SerializeToString() == request.SerializeToString()
+        # As text: of the many bit patterns that are no number, JSON has one.
+        assert str(back) == str(request)
 
 
 @pytest.mark.parametrize(
