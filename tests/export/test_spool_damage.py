@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +25,7 @@ from spools import (
 from metalscope.export.result import Reason
 from metalscope.export.spool import disk
 from metalscope.export.spool.segment import HEAD_BYTES
+from small_files import fill, mounted
 
 PAYLOADS = [bytes([65 + number]) * (20 + 7 * number) for number in range(12)]
 
@@ -232,29 +229,8 @@ def test_a_directory_taken_away_while_it_is_open_raises_nothing(tmp_path: Path):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(where)]
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root on Linux can make a disk that is really full")
-    made = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"cannot make a small disk here: {made.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "small", "size=256k") as where:
         yield where
-    finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
-
-
-def fill(path: Path) -> None:
-    with suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(1000))
-    # The last page is not full yet.
-    with suppress(OSError), path.open("ab", buffering=0) as file:
-        while True:
-            file.write(b"\0")
 
 
 def test_on_a_full_disk_they_wait_in_memory_and_go_to_it_later_in_their_order(small_disk: Path):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from pasts import HOUR, SECOND, START, Program, Said, asked, keep, on_clock, ope
 from metalscope.errors import ConfigurationError
 from metalscope.history import History
 from metalscope.internal import InternalErrors
-from small_files import files_of_at_most
+from small_files import files_of_at_most, fill, mounted
 
 
 def ticks(history: History, program: Program, count: int) -> None:
@@ -25,27 +23,6 @@ def ticks(history: History, program: Program, count: int) -> None:
             program.ran(f"kernel {number}", [1.0])
         program.passes(SECOND)
         keep(history, program.snapshot())
-
-
-@contextmanager
-def mounted(where: Path, options: str) -> Iterator[Path]:
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root on Linux can make a disk")
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
-    made = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"cannot make a disk here: {made.stderr.strip()}")
-    try:
-        yield where
-    finally:
-        subprocess.run(["umount", "-l", str(where)], check=True)
-
-
-def fill(path: Path) -> None:
-    with suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 def test_what_did_not_fit_is_counted_when_there_is_room_again(tmp_path: Path):
