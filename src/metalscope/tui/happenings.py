@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from metalscope.health_report import HealthEventKind
 from metalscope.snapshot import HealthStatus, MetalTelemetrySnapshot, TelemetryEvent
 from metalscope.tui.track import Track
 
@@ -62,6 +63,7 @@ class Seen:
     """How far the happenings of one process were told."""
 
     sequence: int = -1
+    health_sequence: int = -1
     health: HealthStatus | None = None
 
 
@@ -71,7 +73,7 @@ def happenings_in(
     """What the newest snapshot of a track tells that was not told before."""
     if anew:
         yield Happening(snapshot.timestamp, Sort.PROCESS, "started anew", track.name)
-        seen.sequence = -1
+        seen.sequence = seen.health_sequence = -1
     for event in snapshot.events:
         if event.sequence > seen.sequence:
             seen.sequence = event.sequence
@@ -81,6 +83,16 @@ def happenings_in(
         where = f" on {device}" if device else ""
         text = f"{kind} {name}{where}: {error}{times}"
         yield Happening(snapshot.timestamp, Sort.ERROR, text, track.name)
+    yield from _of_health(snapshot, track, seen)
+
+
+def _of_health(snapshot: MetalTelemetrySnapshot, track: Track, seen: Seen) -> Iterator[Happening]:
+    for event in snapshot.health.events:
+        if event.sequence > seen.health_sequence:
+            seen.health_sequence = event.sequence
+            # The status is told of below, with all its reasons, and for programs without events.
+            if event.kind is not HealthEventKind.STATUS:
+                yield Happening(event.timestamp, Sort.HEALTH, event.message, track.name)
     status = snapshot.health_status
     if seen.health is not None and status is not seen.health:
         reasons = [why for part in snapshot.health.components for why in part.reasons]
