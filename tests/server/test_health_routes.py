@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from health_source import Source, StartedSource, report_of
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from health_source import Source, StartedSource, report_of
 from metalscope.health_report import HealthStatus
 from metalscope.manager import MetalTelemetryManager
 from metalscope.options import MetalTelemetryOptions
