@@ -186,6 +186,7 @@ def _breakers(
 
 
 Series = tuple[OperationKind, str, str]
+Cells = tuple[tuple[int, int], ...]
 
 
 def _operations(
@@ -283,23 +284,31 @@ def _grown(before: int, now: int) -> int:
     return now - before if now >= before else now
 
 
+def _grown_cells(past: Cells, now: Cells) -> list[tuple[int, int]]:
+    """By how much each cell grew, of those that did."""
+    # Run for each operation each tick. Cells only become more, so mostly they are the same ones.
+    if len(now) == len(past):
+        changed = [both for both in zip(now, past, strict=True) if both[0] != both[1]]
+        if all(new[0] == old[0] for new, old in changed):
+            return [(new[0], new[1] - old[1]) for new, old in changed]
+    before = dict(past)
+    return [(cell, count - before.get(cell, 0)) for cell, count in now if count != before.get(cell)]
+
+
 def _means(past: DurationHistogram | None, now: DurationHistogram) -> tuple[int, float, float]:
     """How many durations are new, their mean and their geometric mean, both in ms.
 
     The geometric mean is that of the cells' middles, moved by as much as the same estimate of the
     mean is beside the exact one.
     """
-    before = dict(past.cells) if past is not None else {}
     spent = now.sum_ns - (past.sum_ns if past is not None else 0)
     timed, logs, estimate = 0, 0.0, 0.0
-    for cell, total in now.cells:
-        count = total - before.get(cell, 0)
+    for cell, count in _grown_cells(past.cells if past is not None else (), now.cells):
         if count < 0:
             return _means(None, now)
-        if count:
-            timed += count
-            logs += count * _LOG_MIDDLES[cell]
-            estimate += count * _MIDDLES[cell]
+        timed += count
+        logs += count * _LOG_MIDDLES[cell]
+        estimate += count * _MIDDLES[cell]
     if spent < 0:
         return _means(None, now)
     if not timed:
