@@ -29,8 +29,8 @@ $(TORCH): $(READY) requirements/torch.txt
 demo: $(READY) ## Run real MLX work under telemetry; dashboard and /metrics up, a report at the end
 	$(BIN)/metalscope demo $(ARGS)
 
-# Tests wait for servers and processes as long as they compute: twice as many as two processors.
-WORKERS ?= 4
+# Tests wait for servers and processes as well as compute: one more than two processors.
+WORKERS ?= 3
 
 test: $(READY) $(TORCH) peers ## Run all tests, against real servers and a real browser
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(ARGS)

@@ -14,7 +14,6 @@ from contexts import context
 from datadog_intake import KEY, Intake, checked, keys_in
 from faulty_server import (
     CUT_ANSWER,
-    EARLY_413,
     GARBAGE_PAGE,
     NEVER_ANSWERS,
     REFUSED,
@@ -293,7 +292,7 @@ def test_many_series_go_in_parts_that_datadog_takes(server: FaultyServer, intake
 
 
 def test_a_part_that_is_too_large_is_halved(server: FaultyServer, intake: Intake) -> None:
-    server.answers = [EARLY_413, intake.answers()]
+    server.answers = [answer(413), intake.answers()]
     assert exporter(server).export(grown(1)).ok
     assert intake.total("metal_operations_total") == 3
 

