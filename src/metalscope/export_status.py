@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from metalscope.moments import rfc3339
+from metalscope.moments import rfc3339_or_none
 
 __all__ = ["WORST_STATE_FIRST", "BreakerState", "ExporterStatus", "added_statuses"]
 
@@ -55,7 +55,6 @@ class ExporterStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
-        success = self.last_success
         return {
             "name": self.name,
             "type": self.type,
@@ -69,7 +68,7 @@ class ExporterStatus:
             "waiting": self.waiting,
             "waiting_bytes": self.waiting_bytes,
             "seconds": self.seconds,
-            "last_success": None if success is None else rfc3339(success),
+            "last_success": rfc3339_or_none(self.last_success),
             "last_error": self.last_error,
         }
 

@@ -13,7 +13,6 @@ from metalscope.option_types import Bytes, Count, Duration, Milliseconds, Rate
 
 __all__ = [
     "DETECTOR_ENTRY_POINTS",
-    "FORECASTER_ENTRY_POINTS",
     "HealthMonitorOptions",
     "HistoryOptions",
     "ObjectiveOptions",
@@ -21,9 +20,6 @@ __all__ = [
 
 DETECTOR_ENTRY_POINTS = "metalscope.detectors"
 """Entry points of this group make anomaly detectors of other packages known by name."""
-
-FORECASTER_ENTRY_POINTS = "metalscope.forecasters"
-"""Entry points of this group make forecasters of other packages known by name."""
 
 _Target = Annotated[float, Field(gt=0, lt=1)]
 

@@ -6,18 +6,19 @@ draws them is :mod:`metalscope.health`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from metalscope.export_status import BreakerState
-from metalscope.moments import rfc3339
+from metalscope.moments import rfc3339, rfc3339_or_none
 from metalscope.operation import Component, ErrorSeverity
 
 __all__ = [
+    "BADNESS",
     "Anomaly",
     "AnomalyKind",
     "BreakerStatus",
@@ -30,7 +31,8 @@ __all__ = [
     "ObjectiveStatus",
     "Prediction",
     "PredictionKind",
-    "allowed_share",
+    "burn_rate",
+    "worst",
 ]
 
 
@@ -41,6 +43,22 @@ class HealthStatus(StrEnum):
     DEGRADED = "degraded"
     CRITICAL = "critical"
     UNKNOWN = "unknown"
+
+
+BADNESS: Final[Mapping[HealthStatus, int]] = MappingProxyType(
+    {
+        HealthStatus.UNKNOWN: 0,
+        HealthStatus.HEALTHY: 1,
+        HealthStatus.DEGRADED: 2,
+        HealthStatus.CRITICAL: 3,
+    }
+)
+"""How bad a status is. Whatever is known outweighs that nothing is."""
+
+
+def worst(statuses: Iterable[HealthStatus]) -> HealthStatus:
+    """The worst of them; ``unknown`` of none."""
+    return max(statuses, key=BADNESS.__getitem__, default=HealthStatus.UNKNOWN)
 
 
 class AnomalyKind(StrEnum):
@@ -181,13 +199,13 @@ class BreakerStatus:
         return {
             "name": self.name,
             "state": self.state.value,
-            "since": _moment(self.since),
+            "since": rfc3339_or_none(self.since),
             "component": self.component.value if self.component else None,
             "failures": self.failures,
             "calls": self.calls,
             "opened": self.opened,
             "rejected": self.rejected,
-            "retry_at": _moment(self.retry_at),
+            "retry_at": rfc3339_or_none(self.retry_at),
             "last_error": self.last_error,
         }
 
@@ -247,9 +265,9 @@ class Prediction:
             "subject": self.subject,
             "message": self.message,
             "component": self.component.value if self.component else None,
-            "at": _moment(self.at),
-            "earliest": _moment(self.earliest),
-            "latest": _moment(self.latest),
+            "at": rfc3339_or_none(self.at),
+            "earliest": rfc3339_or_none(self.earliest),
+            "latest": rfc3339_or_none(self.latest),
             "confidence": self.confidence,
             "value": self.value,
             "lower": self.lower,
@@ -273,9 +291,8 @@ class BurnRate:
 
     @classmethod
     def of(cls, seconds: float, good: int, total: int, target: float) -> Self:
-        """The rate over a window: share failed by share allowed (SRE workbook, chapter 5)."""
-        rate = (total - good) / total / allowed_share(target) if total else None
-        return cls(seconds, rate, good, total)
+        """The rate over a window in which ``good`` of ``total`` went well."""
+        return cls(seconds, burn_rate(total - good, total, target), good, total)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -316,7 +333,7 @@ class ObjectiveStatus:
 
         1 - failed / (allowed share × total), as in the SRE workbook, chapter 5.
         """
-        allowed = allowed_share(self.target) * self.total
+        allowed = _allowed_share(self.target) * self.total
         return 1.0 - (self.total - self.good) / allowed if allowed > 0 else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -363,11 +380,15 @@ class HealthReport:
         }
 
 
-def allowed_share(target: float) -> float:
+def burn_rate(bad: int, total: int, target: float) -> float | None:
+    """The share that went badly by the share allowed; ``None`` where nothing ran.
+
+    As in the SRE workbook, chapter 5.
+    """
+    return bad / total / _allowed_share(target) if total else None
+
+
+def _allowed_share(target: float) -> float:
     """The share that may go badly, 0..1, as it is written: 0.01 for a target of 0.99."""
     # Of two numbers with few digits; the difference as it is stored has seventeen.
     return round(1.0 - target, 12)
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else rfc3339(moment)

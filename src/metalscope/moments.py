@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["EPOCH", "microseconds", "moment", "rfc3339", "utc_now"]
+__all__ = ["EPOCH", "microseconds", "moment", "rfc3339", "rfc3339_or_none", "utc_now"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -19,6 +19,11 @@ def utc_now() -> datetime:
 def rfc3339(time_of: datetime) -> str:
     """A time in UTC with a Z (RFC 3339, 5.6), which every JSON reader's date parser takes."""
     return time_of.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def rfc3339_or_none(time_of: datetime | None) -> str | None:
+    """The same of what may be absent."""
+    return None if time_of is None else rfc3339(time_of)
 
 
 def microseconds(time_of: datetime) -> int:

@@ -54,6 +54,14 @@ class ErrorSeverity(StrEnum):
     HIGH = "high"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """0 for the mildest, more for each that is worse."""
+        return _RANK[self]
+
+
+_RANK: Final = {severity: rank for rank, severity in enumerate(ErrorSeverity)}
+
 
 class MetalError(StrEnum):
     """Why an operation failed."""

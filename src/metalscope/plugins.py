@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from metalscope.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["entry_points_of"]
+__all__ = ["entry_points_of", "load_entry_point"]
 
 
 def entry_points_of(group: str) -> dict[str, EntryPoint]:
@@ -24,6 +26,24 @@ def entry_points_of(group: str) -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points  # noqa: PLC0415 - see above
 
     return {point.name: point for point in entry_points(group=group)}
+
+
+def load_entry_point(entry_point: EntryPoint, wanted_by: str) -> Any:
+    """What an entry point stands for.
+
+    Args:
+        entry_point: of :func:`entry_points_of`.
+        wanted_by: who asked for it, for the error.
+
+    Raises:
+        ConfigurationError: it cannot be loaded.
+    """
+    try:
+        return entry_point.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{wanted_by}: {entry_point.value} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _is_named(group: str) -> bool:

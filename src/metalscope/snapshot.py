@@ -30,7 +30,7 @@ from metalscope.health_report import (
 )
 from metalscope.histogram import DurationHistogram
 from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
-from metalscope.moments import rfc3339
+from metalscope.moments import rfc3339, rfc3339_or_none
 from metalscope.operation import (
     NS_PER_MS,
     OK,
@@ -100,7 +100,7 @@ class Exemplar:
         """JSON-able data."""
         return {
             "value_ms": self.value_ms,
-            "timestamp": _iso(self.timestamp),
+            "timestamp": rfc3339(self.timestamp),
             "trace_id": self.trace_id,
             "span_id": self.span_id,
         }
@@ -230,7 +230,7 @@ class OperationMetrics:
                 "count": durations.count,
             },
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
-            "last_updated": _iso(self.last_updated),
+            "last_updated": rfc3339_or_none(self.last_updated),
         }
 
 
@@ -277,7 +277,7 @@ class TelemetryEvent:
         """JSON-able data."""
         return {
             "sequence": self.sequence,
-            "timestamp": _iso(self.timestamp),
+            "timestamp": rfc3339(self.timestamp),
             "name": self.name,
             "properties": dict(self.properties),
         }
@@ -444,8 +444,8 @@ class MetalTelemetrySnapshot:
         """JSON-able data under :data:`SCHEMA_VERSION`; described in docs/snapshot.md."""
         return {
             "schema_version": self.schema_version,
-            "timestamp": _iso(self.timestamp),
-            "started_at": _iso(self.started_at),
+            "timestamp": rfc3339(self.timestamp),
+            "started_at": rfc3339(self.started_at),
             "uptime_seconds": self.uptime_seconds,
             "total_operations": self.total_operations,
             "total_errors": self.total_errors,
@@ -478,7 +478,3 @@ def errors_of(operations: Iterable[OperationMetrics]) -> dict[MetalError, int]:
         for error, count in operation.errors.items():
             totals[error] = totals.get(error, 0) + count
     return totals
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else rfc3339(moment)

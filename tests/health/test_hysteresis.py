@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalscope.health.hysteresis import BADNESS, Hold, Level, worst
-from metalscope.health_report import HealthStatus
+from metalscope.health.hysteresis import Hold, Level
+from metalscope.health_report import BADNESS, HealthStatus, worst
 
 UNKNOWN, HEALTHY, DEGRADED, CRITICAL = (
     HealthStatus.UNKNOWN,

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalscope.health.hysteresis import BADNESS
 from metalscope.health.rules import (
     MOST_REASONS,
     Finding,
@@ -18,7 +17,7 @@ from metalscope.health.rules import (
     findings_of,
     levels_of,
 )
-from metalscope.health_report import HealthStatus
+from metalscope.health_report import BADNESS, HealthStatus
 from metalscope.operation import Component, MetalError
 from metalscope.readings import MemoryPressure, ResourceKind, ResourceMetrics, ThermalState
 from metalscope.snapshot import RecentActivity

@@ -15,7 +15,7 @@ from metalscope.export.http.transport import HttpTransport
 from metalscope.export.otlp.environment import completed
 from metalscope.export.view import MetricView
 from metalscope.export_options import EXPORTER_ENTRY_POINTS, Audience, ExporterType
-from metalscope.plugins import entry_points_of
+from metalscope.plugins import entry_points_of, load_entry_point
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterFactory
@@ -83,11 +83,5 @@ def _factory(one: ExporterOptions) -> ExporterFactory:
         raise ConfigurationError(
             f"exporter {one.name!r}: no installed package has an exporter of type {one.type!r}"
         )
-    try:
-        loaded: ExporterFactory = entry_point.load()
-    except Exception as error:
-        raise ConfigurationError(
-            f"exporter {one.name!r}: {entry_point.value} cannot be loaded: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    loaded: ExporterFactory = load_entry_point(entry_point, f"exporter {one.name!r}")
     return loaded

@@ -10,7 +10,8 @@ from statistics import median
 from typing import Final
 
 from metalscope.forecast.seasons import Season, profile_of
-from metalscope.forecast.trend import theil_sen
+from metalscope.forecast.trend import slope_of
+from metalscope.robust_statistics import NORMAL_MAD
 
 __all__ = ["Method", "methods_for", "project"]
 
@@ -33,7 +34,7 @@ AGREEMENT: Final = 2.5
 _MEDIAN_VARIANCE: Final = pi / 2
 """Of a median of many normal values, in variances of their mean."""
 
-_DEVIATION_OF_STEPS: Final = 1.4826 / sqrt(2)
+_DEVIATION_OF_STEPS: Final = NORMAL_MAD / sqrt(2)
 """From the median step between neighbours to the standard deviation of normal noise."""
 
 
@@ -69,7 +70,7 @@ def project(
         if season is not None and profile is None:
             continue
         rest = list(past) if profile is None else profile.without(past)
-        slope = theil_sen(rest[-TREND_PAST:]) if len(rest) >= MIN_TREND_PAST else None
+        slope = slope_of(rest[-TREND_PAST:]) if len(rest) >= MIN_TREND_PAST else None
         for method in methods:
             if method.season == season and (method.trend == "none" or slope is not None):
                 levels = _levels(rest, method, slope or 0.0, steps)

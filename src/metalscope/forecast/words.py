@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from metalscope.forecast.base import Series
 from metalscope.forecast.exhaustion import Passage
 from metalscope.forecast.risk import Risk
-from metalscope.forecast.trend import theil_sen
+from metalscope.forecast.trend import slope_of
 from metalscope.health_report import Prediction, PredictionKind
 from metalscope.operation import Component
 from metalscope.readings import ResourceKind, ResourceMetrics, ThermalState
@@ -31,7 +31,7 @@ def memory_exhausted(
     at, earliest = _moment(passage.at), _moment(passage.earliest)
     latest = None if passage.latest is None else _moment(passage.latest)
     until = "possibly never" if latest is None else f"{_span(latest, now)}"
-    slope = theil_sen(series.values)
+    slope = slope_of(series.values)
     hours = len(series.values) * series.step / 3600
     grown = "" if slope is None else f", growing by {_size(slope / series.step * 3600)} an hour"
     return Prediction(

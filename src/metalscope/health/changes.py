@@ -7,8 +7,8 @@ from typing import Final
 
 from metalscope.export_status import BreakerState
 from metalscope.health.events import Happening
-from metalscope.health.hysteresis import BADNESS
 from metalscope.health_report import (
+    BADNESS,
     Anomaly,
     BreakerStatus,
     ComponentHealth,
@@ -33,7 +33,6 @@ _SEVERITY: Final = {
     HealthStatus.CRITICAL: ErrorSeverity.CRITICAL,
     HealthStatus.DEGRADED: ErrorSeverity.MEDIUM,
 }
-_RANK: Final = {severity: rank for rank, severity in enumerate(ErrorSeverity, 1)}
 
 
 def status_changes(
@@ -66,7 +65,7 @@ def anomaly_changes(before: Iterable[Anomaly], after: Iterable[Anomaly]) -> Iter
     present = {one.key: one for one in after}
     for key, one in present.items():
         was = known.get(key)
-        if was is None or _RANK[one.severity] > _RANK[was.severity]:
+        if was is None or one.severity.rank > was.severity.rank:
             yield _of_anomaly(HealthEventKind.ANOMALY, one, one.severity, one.reason)
     for key, one in known.items():
         if key not in present:
@@ -100,7 +99,7 @@ def objective_changes(
     known = {one.name: one.burning for one in before}
     for one in after:
         was = known.get(one.name)
-        if one.burning is not None and (was is None or _RANK[one.burning] > _RANK[was]):
+        if one.burning is not None and (was is None or one.burning.rank > was.rank):
             rates = ", ".join(
                 f"{burn.rate:.1f} over {burn.seconds:.0f} s"
                 for burn in one.burn_rates

@@ -19,8 +19,8 @@ __all__ = ["MOST_ANOMALIES", "Detecting", "anomaly_findings"]
 MOST_ANOMALIES: Final = 100
 """Anomalies taken of one detector at one time, the most severe first; the rest are counted."""
 
-_RANK: Final = {severity: rank for rank, severity in enumerate(ErrorSeverity)}
 
+_SEVERITIES: Final = frozenset(ErrorSeverity)
 _COMPONENTS: Final = frozenset(Component)
 
 _STATUS: Final = {
@@ -90,7 +90,7 @@ class Detecting:
         taken = [_checked(one) for one in found]
         if len(taken) > MOST_ANOMALIES:
             self.dropped += len(taken) - MOST_ANOMALIES
-            taken = sorted(taken, key=lambda one: -_RANK[one.severity])[:MOST_ANOMALIES]
+            taken = sorted(taken, key=lambda one: -one.severity.rank)[:MOST_ANOMALIES]
         return tuple(one if one.detector else replace(one, detector=watch.name) for one in taken)
 
 
@@ -98,7 +98,7 @@ def _checked(one: Anomaly) -> Anomaly:
     """Refuse what would trip up those who read it; a detector may come from anywhere."""
     if not isinstance(one, Anomaly):
         raise TypeError(f"a detector found {type(one).__name__}, which is no Anomaly")
-    if one.severity not in _RANK or one.component not in _COMPONENTS:
+    if one.severity not in _SEVERITIES or one.component not in _COMPONENTS:
         raise ValueError(f"an anomaly of {one.component!r} with the severity {one.severity!r}")
     return one
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalscope.errors import ConfigurationError
 from metalscope.health_options import DETECTOR_ENTRY_POINTS
-from metalscope.plugins import entry_points_of
+from metalscope.plugins import entry_points_of, load_entry_point
 
 if TYPE_CHECKING:
     from metalscope.health.detector import AnomalyDetector, DetectorFactory
@@ -47,13 +47,7 @@ def _factory(name: str) -> DetectorFactory:
     entry_point = others.get(name)
     if entry_point is None:
         raise ConfigurationError(_unknown(name, sorted({*_OWN, *others})))
-    try:
-        loaded: DetectorFactory = entry_point.load()
-    except Exception as error:
-        raise ConfigurationError(
-            f"{_OPTION}: {name!r}: {entry_point.value} cannot be loaded: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    loaded: DetectorFactory = load_entry_point(entry_point, f"{_OPTION}: {name!r}")
     return loaded
 
 

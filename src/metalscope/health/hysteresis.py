@@ -9,31 +9,16 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Self
 
-from metalscope.health_report import HealthStatus
+from metalscope.health_report import BADNESS, HealthStatus
 
-__all__ = ["BADNESS", "Hold", "Level", "Wait", "worst"]
-
-BADNESS: Final[Mapping[HealthStatus, int]] = MappingProxyType(
-    {
-        HealthStatus.UNKNOWN: 0,
-        HealthStatus.HEALTHY: 1,
-        HealthStatus.DEGRADED: 2,
-        HealthStatus.CRITICAL: 3,
-    }
-)
-"""How bad a status is. Whatever is known outweighs that nothing is."""
+__all__ = ["Hold", "Level", "Wait"]
 
 _WAITING: Final = (HealthStatus.CRITICAL, HealthStatus.DEGRADED)
-
-
-def worst(statuses: Iterable[HealthStatus]) -> HealthStatus:
-    """The worst of them; ``unknown`` of none."""
-    return max(statuses, key=BADNESS.__getitem__, default=HealthStatus.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Final
 
-from metalscope.health.hysteresis import BADNESS, Level, worst
+from metalscope.health.hysteresis import Level
+from metalscope.health_report import BADNESS, worst
 from metalscope.operation import Component, ErrorSeverity, MetalError
 from metalscope.snapshot import (
     ComponentHealth,

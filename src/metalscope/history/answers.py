@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from metalscope.history.facts import SeriesKey
 from metalscope.history.figures import OperationFigures
-from metalscope.history.patterns import EVERYTHING, operations_like
 from metalscope.history.schema import ALL, OPERATION, OPERATION_COLUMNS, READING, TIERS
 from metalscope.history.windows import Part, Window, finest_parts, parts_of
 from metalscope.moments import microseconds
 from metalscope.operation import NS_PER_MS
+from metalscope.operation_patterns import EVERYTHING, operations_like
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

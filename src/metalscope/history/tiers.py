@@ -8,7 +8,7 @@ finer one ever held; what comes late, because a clock was set back, is added to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from metalscope.history.figures import DamagedRowError, OperationFigures, ReadingFigures
 from metalscope.history.schema import (
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 _TICKS, _MINUTES, _HOURS = TIERS
+
+Figures = TypeVar("Figures", OperationFigures, ReadingFigures)
 
 
 class Stretch(NamedTuple):
@@ -203,11 +205,15 @@ def _add(connection: Connection, tier: Tier, part: Stretch) -> None:
     operations, readings = part.operations, part.readings
     if known is not None:
         operations = {
-            series: _with_stored_operation(connection, tier, series, at, figures)
+            series: _with_stored(
+                connection, f"operation_{tier.name}", OPERATION_COLUMNS, (series, at), figures
+            )
             for series, figures in operations.items()
         }
         readings = {
-            series: _with_stored_reading(connection, tier, series, at, figures)
+            series: _with_stored(
+                connection, f"reading_{tier.name}", READING_COLUMNS, (series, at), figures
+            )
             for series, figures in readings.items()
         }
     connection.executemany(
@@ -222,29 +228,14 @@ def _add(connection: Connection, tier: Tier, part: Stretch) -> None:
     )
 
 
-def _with_stored_operation(
-    connection: Connection, tier: Tier, series: int, at: int, figures: OperationFigures
-) -> OperationFigures:
+def _with_stored(
+    connection: Connection, table: str, columns: str, place: tuple[int, int], figures: Figures
+) -> Figures:
     row = connection.execute(
-        f"SELECT {OPERATION_COLUMNS} FROM operation_{tier.name} WHERE series = ? AND at = ?",
-        (series, at),
+        f"SELECT {columns} FROM {table} WHERE series = ? AND at = ?", place
     ).fetchone()
     if row is None:
         return figures
-    stored = OperationFigures.of(row)
-    stored.add(figures)
-    return stored
-
-
-def _with_stored_reading(
-    connection: Connection, tier: Tier, series: int, at: int, figures: ReadingFigures
-) -> ReadingFigures:
-    row = connection.execute(
-        f"SELECT {READING_COLUMNS} FROM reading_{tier.name} WHERE series = ? AND at = ?",
-        (series, at),
-    ).fetchone()
-    if row is None:
-        return figures
-    stored = ReadingFigures.of(row)
+    stored = figures.of(row)
     stored.add(figures)
     return stored

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from metalscope.health_report import allowed_share
+from metalscope.health_report import burn_rate
 from metalscope.objectives.checkpoints import Counted
 from metalscope.operation import ErrorSeverity
 
@@ -22,7 +22,6 @@ __all__ = [
     "MIN_OPERATIONS",
     "RULES",
     "BurnRule",
-    "burn_rate",
     "burning",
     "rules_for",
 ]
@@ -76,13 +75,6 @@ def rules_for(window: float) -> tuple[BurnRule, ...]:
     )
 
 
-def burn_rate(counted: Counted, target: float) -> float | None:
-    """The share that went badly by the share allowed; ``None`` where nothing ran."""
-    if not counted.total:
-        return None
-    return counted.bad / counted.total / allowed_share(target)
-
-
 def burning(
     over: Callable[[float], Counted], target: float, rules: tuple[BurnRule, ...]
 ) -> ErrorSeverity | None:
@@ -95,7 +87,11 @@ def burning(
         long = over(rule.long)
         if long.covered < rule.short or long.total < MIN_OPERATIONS or long.bad < MIN_FAILURES:
             continue
-        rates = (burn_rate(long, target), burn_rate(over(rule.short), target))
+        rates = (_rate(long, target), _rate(over(rule.short), target))
         if all(rate is not None and rate > rule.factor for rate in rates):
             return rule.severity
     return None
+
+
+def _rate(counted: Counted, target: float) -> float | None:
+    return burn_rate(counted.bad, counted.total, target)

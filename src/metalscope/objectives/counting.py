@@ -8,8 +8,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from metalscope.histogram import EDGES_NS
-from metalscope.objectives.matching import OperationPattern
 from metalscope.operation import NS_PER_MS, OK, OperationKind
+from metalscope.operation_patterns import operations_like
 from metalscope.snapshot import OperationMetrics
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Counting:
     """
 
     def __init__(self, objectives: Sequence[ObjectiveOptions]) -> None:
-        self._patterns = [OperationPattern(one.operation) for one in objectives]
+        self._patterns = [operations_like(one.operation) for one in objectives]
         self._limits = [late_after(one.within_ms) for one in objectives]
         self._order: list[_Kept] = []
 
@@ -115,8 +115,8 @@ class Counting:
         kind = OperationKind(operation.kind)
         matching = [
             (index, self._limits[index])
-            for index, pattern in enumerate(self._patterns)
-            if pattern.matches(kind, operation.name)
+            for index, is_about in enumerate(self._patterns)
+            if is_about(kind, operation.name)
         ]
         return _Kept(operation, tuple(i for i, _ in matching), tuple(at for _, at in matching))
 

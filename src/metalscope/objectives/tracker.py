@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from metalscope.fork import reset_in_child
 from metalscope.health_report import BurnRate, ObjectiveStatus
-from metalscope.objectives.burning import BURN_RATE_SECONDS, burn_rate, burning, rules_for
+from metalscope.objectives.burning import BURN_RATE_SECONDS, burning, rules_for
 from metalscope.objectives.checkpoints import CountBook, Counted
 from metalscope.objectives.counting import Counting
 from metalscope.objectives.past import PastStep, past_of
@@ -133,5 +133,4 @@ def _continued(objective: ObjectiveOptions, past: _Past, lived: CountBook) -> Co
 
 
 def _burn_rate(seconds: float, counted: Counted, target: float) -> BurnRate:
-    good = counted.total - counted.bad
-    return BurnRate(seconds, burn_rate(counted, target), good, counted.total)
+    return BurnRate.of(seconds, counted.total - counted.bad, counted.total, target)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from metalscope.export_status import WORST_STATE_FIRST
-from metalscope.operation import ErrorSeverity
+from metalscope.health_report import worst
 from metalscope.snapshot import (
     Anomaly,
     BreakerStatus,
     BurnRate,
     ComponentHealth,
     HealthReport,
-    HealthStatus,
     MetalTelemetrySnapshot,
     ObjectiveStatus,
     Prediction,
@@ -26,19 +25,6 @@ __all__ = ["health_of"]
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-_WORST_FIRST: Final = (
-    HealthStatus.CRITICAL,
-    HealthStatus.DEGRADED,
-    HealthStatus.HEALTHY,
-    HealthStatus.UNKNOWN,
-)
-_GRAVEST_FIRST: Final = (
-    ErrorSeverity.CRITICAL,
-    ErrorSeverity.HIGH,
-    ErrorSeverity.MEDIUM,
-    ErrorSeverity.LOW,
-)
-
 
 def health_of(living: Sequence[MetalTelemetrySnapshot]) -> HealthReport:
     """Of each component the worst status any process has, with the reasons of all of them.
@@ -48,7 +34,7 @@ def health_of(living: Sequence[MetalTelemetrySnapshot]) -> HealthReport:
     """
     reports = [(_process(one), one.health) for one in living]
     return HealthReport(
-        _worst(report.status for _, report in reports),
+        worst(report.status for _, report in reports),
         tuple(_components(reports)),
         tuple(_anomalies(reports)),
         tuple(_breakers(reports)),
@@ -65,7 +51,7 @@ def _components(reports: _Reports) -> Iterator[ComponentHealth]:
     for component, group in _grouped((one.component, (who, one)) for who, one in entries):
         yield ComponentHealth(
             component,
-            _worst(one.status for _, one in group),
+            worst(one.status for _, one in group),
             tuple(f"{who}: {why}" for who, one in group for why in one.reasons),
         )
 
@@ -73,7 +59,7 @@ def _components(reports: _Reports) -> Iterator[ComponentHealth]:
 def _anomalies(reports: _Reports) -> Iterator[Anomaly]:
     entries = ((who, one) for who, report in reports for one in report.anomalies)
     for _, group in _grouped((one.key, (who, one)) for who, one in entries):
-        gravest = min((one for _, one in group), key=lambda one: _GRAVEST_FIRST.index(one.severity))
+        gravest = max((one for _, one in group), key=lambda one: one.severity.rank)
         yield replace(
             gravest,
             since=min(one.since for _, one in group),
@@ -83,9 +69,9 @@ def _anomalies(reports: _Reports) -> Iterator[Anomaly]:
 
 def _breakers(reports: _Reports) -> Iterator[BreakerStatus]:
     for _, group in _grouped((one.name, one) for _, report in reports for one in report.breakers):
-        worst = min(group, key=lambda one: WORST_STATE_FIRST.index(one.state))
+        state_of = min(group, key=lambda one: WORST_STATE_FIRST.index(one.state))
         yield replace(
-            worst,
+            state_of,
             failures=max(one.failures for one in group),
             calls=sum(one.calls for one in group),
             opened=sum(one.opened for one in group),
@@ -106,14 +92,14 @@ def _soonest_then_likeliest(one: Prediction) -> tuple[float, float]:
 def _objectives(reports: _Reports) -> Iterator[ObjectiveStatus]:
     for _, group in _grouped((one.name, one) for _, report in reports for one in report.objectives):
         first = group[0]
-        burning = {one.burning for one in group}
+        burning = [one.burning for one in group if one.burning is not None]
         yield replace(
             first,
             covered_seconds=max(one.covered_seconds for one in group),
             good=sum(one.good for one in group),
             total=sum(one.total for one in group),
             burn_rates=tuple(_burn_rates(group, first.target)),
-            burning=next((severity for severity in _GRAVEST_FIRST if severity in burning), None),
+            burning=max(burning, key=lambda severity: severity.rank, default=None),
         )
 
 
@@ -129,11 +115,6 @@ def _grouped(entries: Iterable[tuple[K, T]]) -> Iterable[tuple[K, list[T]]]:
     for key, one in entries:
         groups.setdefault(key, []).append(one)
     return groups.items()
-
-
-def _worst(statuses: Iterable[HealthStatus]) -> HealthStatus:
-    found = set(statuses)
-    return next((status for status in _WORST_FIRST if status in found), HealthStatus.UNKNOWN)
 
 
 def _process(snapshot: MetalTelemetrySnapshot) -> str:

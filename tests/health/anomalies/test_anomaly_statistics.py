@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from metalscope.health.anomalies.baseline import LONGEST, Baseline, median
-from metalscope.health.anomalies.trend import mann_kendall, theil_sen
+from metalscope.health.anomalies.baseline import LONGEST, Baseline
+from metalscope.health.anomalies.trend import mann_kendall
+from metalscope.robust_statistics import median, theil_sen
 
 
 def test_the_median_is_the_standard_library_s():

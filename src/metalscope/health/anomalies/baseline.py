@@ -12,14 +12,14 @@ from collections.abc import Collection, Sequence
 from math import sqrt
 from typing import Final
 
-__all__ = ["LONGEST", "Baseline", "median"]
+from metalscope.robust_statistics import NORMAL_MAD, median
+
+__all__ = ["LONGEST", "Baseline"]
 
 LONGEST: Final = 64
 """Values kept; once there are as many, at most one a minute, so they cover an hour or more."""
 
 SPACING: Final = 56.25
-NORMAL_MAD: Final = 1.4826
-"""1 / Φ⁻¹(3/4): makes the median absolute deviation of a normal distribution its sigma."""
 NORMAL_TENTH: Final = 1.2816
 """Φ⁻¹(0.9): sigma from median to upper decile, which sees a slow mode that is not the usual."""
 READY: Final = 12
@@ -27,15 +27,6 @@ _STEADY: Final = 30
 _FASTER: Final = 0.15
 _LAG: Final = 6
 _HOUR: Final = 360
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two middle ones; of at least one value."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
 
 
 class Baseline:

@@ -13,11 +13,11 @@ from itertools import pairwise
 from math import exp, isnan, log, nan
 from typing import Final
 
-from metalscope.health.anomalies.baseline import median
 from metalscope.health.anomalies.episode import ACCEPTED_AFTER, Episode, Now
 from metalscope.health.anomalies.shift import EFFECT, Slower
-from metalscope.health.anomalies.trend import mann_kendall, theil_sen
+from metalscope.health.anomalies.trend import mann_kendall
 from metalscope.health_report import AnomalyKind
+from metalscope.robust_statistics import median, theil_sen
 
 __all__ = ["LOAD_ELASTICITY", "SLOT", "Drift", "Past", "allowed_for"]
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from math import log
 from typing import Final, NamedTuple
 
-from metalscope.health.anomalies.baseline import median
 from metalscope.health.anomalies.drift import SLOT, Past
 from metalscope.health.anomalies.episode import Episode, Now
-from metalscope.health.anomalies.trend import mann_kendall, theil_sen
+from metalscope.health.anomalies.trend import mann_kendall
+from metalscope.robust_statistics import median, theil_sen
 
 __all__ = ["Leak", "Leaking"]
 

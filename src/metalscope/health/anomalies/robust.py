@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from metalscope.health.anomalies import words
-from metalscope.health.anomalies.baseline import median
 from metalscope.health.anomalies.breakers import Breaker
 from metalscope.health.anomalies.devices import Devices
 from metalscope.health.anomalies.episode import HOLD, Now
@@ -23,6 +22,7 @@ from metalscope.health.anomalies.signals import Signal, SignalKind, Signals
 from metalscope.health.anomalies.watched import MAX_OPERATIONS, Watched
 from metalscope.health.detector import AnomalyDetector
 from metalscope.operation import Component
+from metalscope.robust_statistics import median
 
 if TYPE_CHECKING:
     from metalscope.health_options import HealthMonitorOptions

@@ -14,9 +14,10 @@ from datetime import datetime
 from math import exp, hypot, log
 from typing import Final
 
-from metalscope.health.anomalies.baseline import LONGEST, READY, SPACING, Baseline, median
+from metalscope.health.anomalies.baseline import LONGEST, READY, SPACING, Baseline
 from metalscope.health.anomalies.episode import ACCEPTED_AFTER, Episode, Now
 from metalscope.health_report import AnomalyKind
+from metalscope.robust_statistics import median
 
 __all__ = ["EFFECT", "THRESHOLD", "Level", "Slower"]
 

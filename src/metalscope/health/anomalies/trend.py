@@ -1,7 +1,7 @@
-"""Whether values only go one way, and how fast: tests that no single value can sway.
+"""Whether values only go one way: a test that no single value can sway.
 
 Mann and Kendall (H. B. Mann, Econometrica 13, 1945; M. G. Kendall, "Rank Correlation Methods",
-1948) for whether, Theil and Sen (P. K. Sen, JASA 63, 1968) for how fast.
+1948).
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import sqrt
 
-from metalscope.health.anomalies.baseline import median
-
-__all__ = ["mann_kendall", "theil_sen"]
+__all__ = ["mann_kendall"]
 
 
 def mann_kendall(values: Sequence[float]) -> float:
@@ -27,9 +25,3 @@ def mann_kendall(values: Sequence[float]) -> float:
     if not s:
         return 0.0
     return (s - 1 if s > 0 else s + 1) / sqrt(n * (n - 1) * (2 * n + 5) / 18)
-
-
-def theil_sen(moments: Sequence[float], values: Sequence[float]) -> float:
-    """The median slope over all pairs: per unit of ``moments``, which only grow."""
-    pairs = list(zip(moments, values, strict=True))
-    return median([(v - u) / (t - s) for (s, u), (t, v) in combinations(pairs, 2)])
