@@ -152,6 +152,13 @@ def test_bytes_that_are_no_cells_are_refused_or_are_cells(data: bytes):
     assert all(0 <= cell < 4096 and count < 2**64 for cell, count in cells.items())
 
 
+def test_a_number_of_ten_bytes_that_no_count_can_be_is_refused():
+    too_large = bytes([1]) + b"\xff" * 9 + b"\x02"
+    with pytest.raises(DamagedRowError, match="too large"):
+        unpack_cells(too_large)
+    assert unpack_cells(bytes([1]) + b"\xff" * 9 + b"\x01") == {1: 2**64 - 1}
+
+
 @pytest.mark.parametrize("row", [(1, "x", 1, 1, 1), ("1", 1, 1, 1, 1), (1, None, 1, 1, 1)])
 def test_a_row_of_readings_that_was_not_written_so_is_refused(row):
     with pytest.raises(DamagedRowError):

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 __all__ = ["DamagedRowError", "OperationFigures", "ReadingFigures", "pack_cells", "unpack_cells"]
 
 _LARGEST: Final = 2**63 - 1  # what an INTEGER of SQLite holds
+_TOO_LARGE: Final = 2**64
 _MOST_CELLS: Final = 4096  # far more than the histogram has
 
 
@@ -173,6 +174,8 @@ def unpack_cells(packed: Any) -> dict[int, int]:
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
+            if number >= _TOO_LARGE:
+                raise DamagedRowError("a number in the cells is too large")
             numbers.append(number)
             number = shift = 0
         elif shift > 63:
