@@ -23,7 +23,7 @@ from fault_outcomes import (  # noqa: E402 - found by the line above
     usual_outcome_of,
 )
 
-from metalscope.export.result import Verdict  # noqa: E402
+from metalscope.sending.result import Verdict  # noqa: E402
 from page_tables import write_tables  # noqa: E402
 
 PAGE = ROOT / "docs" / "export-faults.md"

@@ -40,6 +40,7 @@ __all__ = [
     "ExternalOptions",
     "HistogramForm",
     "RetryOptions",
+    "SecretSourceText",
     "SelectionOptions",
     "SpoolOptions",
     "Temporality",
@@ -149,6 +150,10 @@ def _secret_source(value: str) -> str:
     return value
 
 
+SecretSourceText = Annotated[str, AfterValidator(_secret_source)]
+"""Where a key is read from: a variable, a file, the keyring."""
+
+
 class SelectionOptions(Options):
     """Which metrics are sent, and as what. Patterns are shell globs such as `metal_host_*`."""
 
@@ -250,7 +255,7 @@ class ExporterOptions(Options):
         None, min_length=1, description="The platform's key, instrumentation key or token; secret."
     )
     enabled: bool = Field(True, description="Whether it exports.")
-    api_key_from: Annotated[str, AfterValidator(_secret_source)] | None = Field(
+    api_key_from: SecretSourceText | None = Field(
         None,
         description="Where the key is read from in place of `api_key`: `env:VARIABLE`, "
         "`file:/path`, read anew when it changes, or `keyring:service/user`.",
@@ -324,6 +329,11 @@ class ExporterOptions(Options):
         if self.api_key is not None and self.api_key_from is not None:
             raise ValueError("has both api_key and api_key_from; give one of them")
         return self
+
+    @property
+    def who(self) -> str:
+        """How errors begin that are about it."""
+        return f"exporter {self.name}"
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Show the endpoint without a query, which may carry a key."""

@@ -352,7 +352,7 @@ def test_exporters_of_others_export_too_async_ones_and_such_as_raise(served, opt
             f"""
             import asyncio
             from metalscope.export.base import MetricsExporter
-            from metalscope.export.result import ExportResult
+            from metalscope.sending.result import ExportResult
             class Fine(MetricsExporter):
                 def __init__(self, context): self.context = context
                 async def export(self, snapshot):

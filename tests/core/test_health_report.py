@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from health_samples import BREAKER, FULL, LEAK, NOW, OBJECTIVE
-from metalscope.export.families import families
+from metalscope.families import families
 from metalscope.health_analysis import analyse_health
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import MetalError, OperationKind

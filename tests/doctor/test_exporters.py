@@ -79,7 +79,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         (tmp_path / "theirs.py").write_text(
             "import asyncio\n"
             "from metalscope.export.base import MetricsExporter, ReadBack\n"
-            "from metalscope.export.result import ExportResult, Reason\n"
+            "from metalscope.sending.result import ExportResult, Reason\n"
             "class Theirs(MetricsExporter):\n"
             "    def __init__(self, context): self.context = context\n"
             + textwrap.indent(textwrap.dedent(body), "    ")

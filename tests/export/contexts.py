@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from metalscope.export.base import ExporterContext
-from metalscope.export.http.transport import HttpTransport
 from metalscope.export.view import MetricView
 from metalscope.export_options import ExporterOptions, SelectionOptions
+from metalscope.sending.http.transport import HttpTransport
 
 
 def context(

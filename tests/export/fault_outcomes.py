@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.result import Reason, Verdict
 
 
 class Way(StrEnum):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from snapshots import full
 
-from metalscope.export.families import Family
 from metalscope.export.view import MetricView
+from metalscope.families import Family
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, MetalError, OperationKind
 from metalscope.snapshot import (

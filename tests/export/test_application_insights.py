@@ -39,9 +39,9 @@ from snapshots import snapshots as any_snapshot
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.application_insights.address import VARIABLE, Address
 from metalscope.export.application_insights.exporter import ApplicationInsightsExporter
-from metalscope.export.families import families
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export_options import ExporterOptions
+from metalscope.families import families
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot, TelemetryEvent
 
 # One item a series; recoveries are counted since boot, and what was before nobody's.

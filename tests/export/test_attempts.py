@@ -10,8 +10,8 @@ from snapshots import full
 
 from metalscope.export.attempts import AttemptThread
 from metalscope.export.base import MetricsExporter
-from metalscope.export.http.deadline import remaining
-from metalscope.export.result import ExportResult
+from metalscope.sending.http.deadline import remaining
+from metalscope.sending.result import ExportResult
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 SECONDS = 0.5

@@ -7,7 +7,7 @@ from datetime import timedelta
 import snapshots
 
 from metalscope.export.batches import Batches
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.result import ExportResult, Reason, Verdict
 
 SNAPSHOT = snapshots.full()
 POINTS = list(range(10))

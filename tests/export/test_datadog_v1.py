@@ -17,7 +17,7 @@ from victoria_metrics import running_victoria_metrics
 
 from metalscope.errors import MissingExtraError
 from metalscope.export.datadog.exporter import DatadogExporter, datadog_exporter
-from metalscope.export.result import Reason
+from metalscope.sending.result import Reason
 from prometheus_server import PrometheusServer
 
 

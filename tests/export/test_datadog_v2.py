@@ -31,8 +31,8 @@ from snapshots import HOSTILE_NAMES, snapshots
 from metalscope.errors import ConfigurationError
 from metalscope.export.datadog.exporter import SERIES_IN_A_PART, DatadogExporter, datadog_exporter
 from metalscope.export.datadog.points import metric_name, tag
-from metalscope.export.result import Reason, Verdict
 from metalscope.operation import OperationKind
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot, ResourceKind, ResourceMetrics
 
 

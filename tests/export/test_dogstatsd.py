@@ -22,7 +22,7 @@ from snapshots import snapshots
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.datadog.dogstatsd import DogStatsdExporter
 from metalscope.export.datadog.exporter import datadog_exporter
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot, TelemetryEvent
 from peers import free_port
 

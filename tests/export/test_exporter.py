@@ -20,10 +20,10 @@ import snapshots
 from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter
 from metalscope.export.exporter import MetalMetricsExporter
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export_options import ExportOptions
 from metalscope.manager import MetalTelemetryManager
 from metalscope.options import MetalTelemetryOptions
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 FULL = snapshots.full()

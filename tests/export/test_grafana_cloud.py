@@ -22,7 +22,7 @@ from snapshots import full
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.grafana_cloud import grafana_cloud_exporter
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.result import Reason, Verdict
 from prometheus_server import running_prometheus
 
 USER, TOKEN = "123456", "glc_eyJvIjoiMSJ9"

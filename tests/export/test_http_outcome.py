@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from metalscope.export.http.transport import HttpAnswer, judge
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.http.transport import HttpAnswer, judge
+from metalscope.sending.result import Reason, Verdict
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 

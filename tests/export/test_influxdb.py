@@ -22,8 +22,8 @@ from victoria_metrics import running_victoria_metrics
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.deltas import samples
 from metalscope.export.influxdb import InfluxdbExporter
-from metalscope.export.result import Reason, Verdict
 from metalscope.export.view import MetricView
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 from prometheus_server import PrometheusServer
 

@@ -20,8 +20,8 @@ from snapshots import snapshots as any_snapshot
 import metalscope
 from metalscope import semconv
 from metalscope.export.documents.json_document import Document, strict_json
-from metalscope.export.families import families
 from metalscope.export.view import MetricView
+from metalscope.families import families
 from metalscope.operation import Component
 from metalscope.snapshot import (
     CustomMetric,

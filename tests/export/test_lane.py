@@ -21,12 +21,12 @@ from metalscope.export.lane import (
     LaneTiming,
     Offer,
 )
-from metalscope.export.pace import Pace
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.spool.codec import encode
 from metalscope.export.spool.queue import MemorySpool, Spool
 from metalscope.export.spool.slots import SpoolSlots
 from metalscope.export_status import BreakerState
+from metalscope.sending.pace import Pace
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 DOWN = ExportResult.retry(Reason.REFUSED, "nothing listens at box:1")

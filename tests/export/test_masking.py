@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from contexts import context
 
-from metalscope.export.http.masking import Mask
-from metalscope.export.http.route import Route
+from metalscope.sending.http.masking import Mask
+from metalscope.sending.http.route import Route
 
 
 def test_secrets_are_masked_in_each_form_and_before_the_text_is_cut() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from remote_runs import DURATION, EXPONENTIAL, Run, now, receiving_prometheus, taken, with_durations
 
 from metalscope.export.native_histogram import native_buckets
-from metalscope.export.result import Reason, Verdict
 from metalscope.histogram import DurationHistogram
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import Exemplar
 from prometheus_server import PrometheusServer, running_prometheus
 

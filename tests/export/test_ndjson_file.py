@@ -22,8 +22,8 @@ from test_json_document import VALIDATOR, document, events
 from metalscope.errors import ConfigurationError
 from metalscope.export.documents.json_document import Document, strict_json
 from metalscope.export.documents.ndjson_file import NdjsonFileExporter
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 from small_files import files_of_at_most
 

@@ -10,12 +10,12 @@ from opentelemetry.semconv._incubating.metrics import hw_metrics
 from otlp_receiver import Key, Received, points
 from snapshots import full
 
-from metalscope.export.families import Family
 from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.hardware import HARDWARE, hardware_families
 from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export.view import MetricView
 from metalscope.export_options import SelectionOptions, Temporality
+from metalscope.families import Family
 from metalscope.snapshot import (
     DeviceInfo,
     MetalTelemetrySnapshot,

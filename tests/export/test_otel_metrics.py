@@ -22,11 +22,11 @@ from prometheus_client import CollectorRegistry
 from snapshots import EARLIER, NOW, full, snapshots
 
 from metalscope import semconv
-from metalscope.export.families import Distribution, Family
 from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.metrics import metrics_data, nanoseconds
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, SelectionOptions, Temporality
+from metalscope.families import Distribution, Family
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, OperationKind
 from metalscope.semconv import Metric

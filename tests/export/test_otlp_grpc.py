@@ -31,7 +31,7 @@ from test_otlp_http import expected, of_metalscope
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.otlp.exporter import OtlpExporter
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from peers import free_port
 
 KEY = "a-key-nobody-guesses"

@@ -41,16 +41,16 @@ from rotel_agent import running_rotel
 from snapshots import NOW, full, snapshots
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.families import Distribution
 from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.exporter import OtlpExporter
 from metalscope.export.otlp.messages import json_of
 from metalscope.export.otlp.metrics import metrics_data
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, Temporality
+from metalscope.families import Distribution
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OperationKind
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
 
 KEY = "a-key-nobody-guesses"

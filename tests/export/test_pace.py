@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from metalscope.export.pace import Pace
 from metalscope.export_status import BreakerState
+from metalscope.sending.pace import Pace
 
 
 def pace(jitter: float = 1.0, threshold: int = 3) -> Pace:

@@ -12,8 +12,8 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from snapshots import EARLIER, HOSTILE_NAMES, NOW, any_text, full, snapshots
 
 from metalscope import semconv
-from metalscope.export.families import families
 from metalscope.export.prometheus import MetalCollector, render
+from metalscope.families import families
 from metalscope.histogram import CLASSIC_BOUNDS_MS, DurationHistogram
 from metalscope.manager import MetalTelemetryManager
 from metalscope.operation import OK, OperationKind

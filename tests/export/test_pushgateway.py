@@ -18,7 +18,7 @@ from snapshots import full
 from metalscope.errors import ConfigurationError
 from metalscope.export.prometheus import render
 from metalscope.export.pushgateway import PushgatewayExporter
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot, SystemInfo
 from prometheus_server import Target, running_prometheus
 

@@ -26,7 +26,7 @@ from victoria_metrics import running_victoria_metrics
 
 from metalscope import semconv
 from metalscope.export.prometheus import render
-from metalscope.export.result import Reason, Verdict
+from metalscope.sending.result import Reason, Verdict
 from prometheus_server import PrometheusServer, Target, running_prometheus
 
 

@@ -15,12 +15,12 @@ from remote_runs import DURATION, Run, decompressed, many, now
 from snapshots import full, snapshots
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.families import families
 from metalscope.export.prometheus import render_families
 from metalscope.export.prometheus_schema import message_class
 from metalscope.export.prometheus_series import scraped_labels, series_of
 from metalscope.export.remote_write import RemoteWriteExporter
-from metalscope.export.result import Reason, Verdict
+from metalscope.families import families
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot
 
 

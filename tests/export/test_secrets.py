@@ -11,10 +11,10 @@ from contexts import context
 from faulty_server import faulty_server
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.http.secrets import SecretSource, secret_source
-from metalscope.export.http.transport import TransportError
-from metalscope.export.result import Reason
 from metalscope.export_options import ExporterOptions
+from metalscope.sending.http.secrets import SecretSource, secret_source
+from metalscope.sending.http.transport import TransportError
+from metalscope.sending.result import Reason
 
 keyring = pytest.importorskip("keyring")
 from keyring.backend import KeyringBackend  # noqa: E402

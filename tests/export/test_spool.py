@@ -22,10 +22,10 @@ from spools import HOUR, Clock, Make, drained
 from metalscope import MetalTelemetryManager
 from metalscope.export.prometheus import render
 from metalscope.export.resource import resource_of
-from metalscope.export.result import Reason
 from metalscope.export.spool.codec import SnapshotFormatError, decode, encode
 from metalscope.export.spool.disk import DiskSpool
 from metalscope.export.spool.queue import ENTRY_BYTES, MemorySpool, Spool
+from metalscope.sending.result import Reason
 from metalscope.snapshot import (
     ActivityPoint,
     Exemplar,

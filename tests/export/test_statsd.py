@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from snapshots import snapshots
 
 from metalscope.errors import ConfigurationError, MissingExtraError
-from metalscope.export.result import Reason, Verdict
 from metalscope.export.statsd import StatsdExporter
+from metalscope.sending.result import Reason, Verdict
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot
 from peers import free_port
 

@@ -41,9 +41,9 @@ from faulty_server import (
 )
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.deadline import within
-from metalscope.export.http.transport import HttpTransport, TransportError, judge, result_of_error
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.http.deadline import within
+from metalscope.sending.http.transport import HttpTransport, TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from peers import free_port
 
 LARGE = b"x" * 3_000_000
@@ -486,7 +486,7 @@ def test_many_threads_may_send_at_once() -> None:
 
 def test_urllib3_is_loaded_only_by_what_sends() -> None:
     program = (
-        "import sys, metalscope, metalscope.export.http.transport; "
+        "import sys, metalscope, metalscope.sending.http.transport; "
         "assert 'urllib3' not in sys.modules, 'loaded'"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

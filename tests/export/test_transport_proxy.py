@@ -10,8 +10,8 @@ from faulty_server import UNKNOWN_CA, faulty_server, server_context
 from proxy import running_proxy
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.transport import TransportError, judge, result_of_error
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.http.transport import TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from peers import free_port
 
 

@@ -24,8 +24,8 @@ from faulty_server import (
 )
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.transport import TransportError, judge, result_of_error
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.http.transport import TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason, Verdict
 
 
 def sent(server: FaultyServer, **options: Any) -> ExportResult:

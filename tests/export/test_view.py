@@ -9,7 +9,6 @@ import snapshots
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.audience import audience_of
-from metalscope.export.families import Family, families
 from metalscope.export.registry import context_for
 from metalscope.export.view import MetricView
 from metalscope.export_options import (
@@ -18,6 +17,7 @@ from metalscope.export_options import (
     ExportOptions,
     SelectionOptions,
 )
+from metalscope.families import Family, families
 from metalscope.operation import OK
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot, TelemetryEvent
 

@@ -33,7 +33,7 @@ from test_json_document import SCHEMA, VALIDATOR, document, events, numbers
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.documents.webhook import WebhookExporter
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 KEY = "a-key-nobody-guesses"

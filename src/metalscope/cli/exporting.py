@@ -17,9 +17,9 @@ from metalscope.cli.output import emit, say
 from metalscope.export.base import MetricsExporter
 from metalscope.export.exporter import MetalMetricsExporter
 from metalscope.export.registry import exporters_of
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export_options import ExporterType, Temporality
 from metalscope.internal import InternalErrors
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.session.watch import SourceUnavailableError, fetch_snapshot
 
 if TYPE_CHECKING:

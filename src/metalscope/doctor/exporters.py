@@ -16,8 +16,8 @@ from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.attempts import AttemptThread
 from metalscope.export.prometheus_endpoint import meaning
 from metalscope.export.registry import create_exporter
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export_options import ExporterType
+from metalscope.sending.result import ExportResult, Reason
 from metalscope.sensors.host import HostSensor
 from metalscope.snapshot import MetalTelemetrySnapshot
 

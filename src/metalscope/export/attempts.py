@@ -12,8 +12,8 @@ from contextvars import copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metalscope.export.http.deadline import within
-from metalscope.export.result import ExportResult, Reason
+from metalscope.sending.http.deadline import within
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter

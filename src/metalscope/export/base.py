@@ -9,12 +9,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from metalscope.export.result import ExportResult
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
-    from metalscope.export.http.transport import HttpTransport
     from metalscope.export.view import MetricView
     from metalscope.export_options import ExporterOptions
+    from metalscope.sending.http.transport import HttpTransport
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["ExporterContext", "ExporterFactory", "MetricsExporter", "ReadBack"]
@@ -40,7 +40,7 @@ class MetricsExporter(ABC):
     ) -> ExportResult | Awaitable[ExportResult | None] | None:
         """Send one snapshot. ``None`` means delivered.
 
-        What it raises counts as :attr:`~metalscope.export.result.Reason.EXPORTER_ERROR`: the
+        What it raises counts as :attr:`~metalscope.sending.result.Reason.EXPORTER_ERROR`: the
         snapshot is tried again some times, then let go.
         """
 
@@ -94,7 +94,7 @@ class ExporterContext:
         self, options: ExporterOptions, *, timeout: timedelta | None = None
     ) -> ExporterContext:
         """The same with other options, by which its HTTP clients are then made."""
-        from metalscope.export.http.transport import HttpTransport  # noqa: PLC0415 - loads ssl
+        from metalscope.sending.http.transport import HttpTransport  # noqa: PLC0415 - loads ssl
 
         timeout = timeout or self.timeout
         open_http = partial(HttpTransport.of, options, timeout=timeout)

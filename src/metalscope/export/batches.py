@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["Batches"]

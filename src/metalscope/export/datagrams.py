@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.result import ExportResult, Reason
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext

@@ -21,8 +21,8 @@ from metalscope.histogram import EDGES_NS, DurationHistogram
 from metalscope.operation import NS_PER_MS
 
 if TYPE_CHECKING:
-    from metalscope.export.families import Family
     from metalscope.export.view import MetricView
+    from metalscope.families import Family
     from metalscope.semconv import Unit
     from metalscope.snapshot import MetalTelemetrySnapshot
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from metalscope.errors import ConfigurationError
 from metalscope.export.attempts import AttemptThread
 from metalscope.export.lane import Clock, Lane, LaneTiming, Offer, last_delivered
-from metalscope.export.pace import Pace
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.spool.codec import encode
 from metalscope.export.spool.queue import MemorySpool, Spool
 from metalscope.export.timeline import Timeline
 from metalscope.export_status import ExporterStatus
 from metalscope.fork import reset_in_child
+from metalscope.sending.pace import Pace
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter

@@ -11,11 +11,11 @@ from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.deltas import samples
-from metalscope.export.http.transport import HttpAnswer, TransportError, judge, result_of_error
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
 from metalscope.moments import microseconds
 from metalscope.option_types import shown_endpoint
+from metalscope.sending.http.transport import HttpAnswer, TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot

@@ -17,12 +17,12 @@ from time import monotonic
 from typing import Final
 
 from metalscope.export.attempts import Attempts
-from metalscope.export.pace import Pace
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.spool.codec import decode
 from metalscope.export.spool.queue import Spool, Spooled, SpoolStats
 from metalscope.export_status import ExporterStatus
 from metalscope.moments import utc_now
+from metalscope.sending.pace import Pace
+from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError
 

@@ -24,7 +24,6 @@ from prometheus_client.registry import Collector
 
 from metalscope import semconv
 from metalscope.exemplars import newest_by_bucket
-from metalscope.export.families import Distribution, Family, families
 from metalscope.export.prometheus_negotiation import (
     OPENMETRICS,
     PROTOBUF,
@@ -32,6 +31,7 @@ from metalscope.export.prometheus_negotiation import (
     names_protobuf,
     negotiate,
 )
+from metalscope.families import Distribution, Family, families
 from metalscope.semconv import Metric, Unit
 from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
 

@@ -15,10 +15,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from metalscope import semconv
-from metalscope.export.families import Distribution, Family, LabelValues
 from metalscope.export.native_histogram import native_buckets
 from metalscope.export.prometheus import ANNOUNCED_UNITS, exemplars_by_bucket
 from metalscope.export.prometheus_schema import message_class, metric_family
+from metalscope.families import Distribution, Family, LabelValues
 from metalscope.moments import microseconds
 from metalscope.semconv import Metric
 from metalscope.snapshot import Exemplar

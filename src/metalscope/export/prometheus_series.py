@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from metalscope.export.families import Distribution, Family
 from metalscope.export.native_histogram import NativeBuckets, native_buckets
 from metalscope.export.prometheus import number
+from metalscope.families import Distribution, Family
 from metalscope.moments import EPOCH
 from metalscope.semconv import Metric
 from metalscope.snapshot import Exemplar

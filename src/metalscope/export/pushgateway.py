@@ -15,13 +15,13 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter, ReadBack
-from metalscope.export.families import Family
-from metalscope.export.http.transport import TransportError, judge, result_of_error
 from metalscope.export.prometheus import number, render_families
 from metalscope.export.prometheus_series import with_target_labels
-from metalscope.export.result import ExportResult
 from metalscope.export.settings import Settings
+from metalscope.families import Family
 from metalscope.semconv import Metric
+from metalscope.sending.http.transport import TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from metalscope.errors import ConfigurationError
 from metalscope.export.audience import audience_of
 from metalscope.export.base import ExporterContext, MetricsExporter
-from metalscope.export.http.transport import HttpTransport
 from metalscope.export.otlp.environment import completed
 from metalscope.export.view import MetricView
 from metalscope.export_options import EXPORTER_ENTRY_POINTS, Audience, ExporterType
 from metalscope.plugins import entry_points_of, load_entry_point
+from metalscope.sending.http.transport import HttpTransport
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterFactory

@@ -15,20 +15,20 @@ from urllib.parse import urlsplit, urlunsplit
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.base import MetricsExporter, ReadBack
 from metalscope.export.batches import Batches
-from metalscope.export.http.transport import TransportError, judge, result_of_error
 from metalscope.export.prometheus import ANNOUNCED_UNITS
 from metalscope.export.prometheus_schema import write_request
 from metalscope.export.prometheus_series import STALE, Series, milliseconds, series_of
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
 from metalscope.export_options import HistogramForm
+from metalscope.sending.http.transport import TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from metalscope.export.base import ExporterContext
-    from metalscope.export.http.transport import HttpAnswer
     from metalscope.semconv import Metric
+    from metalscope.sending.http.transport import HttpAnswer
     from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
 
 __all__ = ["RemoteWriteExporter"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalscope.export.batches import Batches
-from metalscope.export.result import ExportResult, Verdict
+from metalscope.sending.result import ExportResult, Verdict
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot

@@ -13,8 +13,8 @@ from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.datagrams import DEFAULT_PORT, Link
 from metalscope.export.deltas import Change, Changes
-from metalscope.export.result import ExportResult
 from metalscope.export.settings import Settings
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot

@@ -11,9 +11,9 @@ from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from metalscope.export.families import Distribution, Family, LabelValues, families
 from metalscope.export.resource import resource_of
 from metalscope.export.sanitize import sanitized
+from metalscope.families import Distribution, Family, LabelValues, families
 from metalscope.semconv import Metric
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from metalscope.export.http.outcome import (
+from metalscope.sending.http.outcome import (
     HttpAnswer,
     TransportError,
     judge,
     result_of_error,
     retry_after_of,
 )
-from metalscope.export.result import ExportResult, Reason, Verdict
+from metalscope.sending.result import ExportResult, Reason, Verdict
 
 __all__ = ["Fates"]
 

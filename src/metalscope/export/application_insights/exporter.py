@@ -21,11 +21,11 @@ from metalscope.export.application_insights.address import DEFAULT_ENDPOINT, Add
 from metalscope.export.application_insights.answer import Fates
 from metalscope.export.base import MetricsExporter
 from metalscope.export.batches import Batches
-from metalscope.export.http.transport import TransportError, result_of_error
 from metalscope.export.news import new_events
-from metalscope.export.result import ExportResult, Reason, Verdict
 from metalscope.export.settings import Settings
 from metalscope.export_options import Temporality
+from metalscope.sending.http.transport import TransportError, result_of_error
+from metalscope.sending.result import ExportResult, Reason, Verdict
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from metalscope.export.application_insights.sdk import Sdk, Wire
     from metalscope.export.base import ExporterContext
-    from metalscope.export.http.transport import HttpTransport
+    from metalscope.sending.http.transport import HttpTransport
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["ApplicationInsightsExporter"]

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.documents.json_document import strict_json
-from metalscope.export.http.outcome import HttpAnswer, TransportError
-from metalscope.export.result import Reason
+from metalscope.sending.http.outcome import HttpAnswer, TransportError
+from metalscope.sending.result import Reason
 
 try:
     import requests
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.resources import Resource
 
-    from metalscope.export.http.transport import HttpTransport
+    from metalscope.sending.http.transport import HttpTransport
     from metalscope.snapshot import TelemetryEvent
 
 __all__ = ["Sdk", "Wire"]

@@ -1,7 +1,7 @@
 """Datadog's own API client over our transport.
 
 The client makes the bodies and reads the answers; the bytes go over
-:class:`~metalscope.export.http.transport.HttpTransport`, as those of all exporters: the time
+:class:`~metalscope.sending.http.transport.HttpTransport`, as those of all exporters: the time
 limit then holds for the whole request, no redirect carries the key to another host, and proxy
 and TLS are those of the options.
 """
@@ -18,14 +18,14 @@ from typing import Any
 
 from metalscope.errors import MissingExtraError
 from metalscope.export.datadog.requests import Request
-from metalscope.export.http.transport import (
+from metalscope.sending.http.transport import (
     HttpAnswer,
     HttpTransport,
     TransportError,
     judge,
     result_of_error,
 )
-from metalscope.export.result import ExportResult, Reason
+from metalscope.sending.result import ExportResult, Reason
 
 __all__ = ["DatadogClient"]
 

@@ -11,7 +11,7 @@ from metalscope.export.datadog.points import Event, Series, Values
 from metalscope.export.datadog.sending import DatadogSending
 from metalscope.export.datadog.settings import DatadogSettings
 from metalscope.export.datagrams import DEFAULT_PORT, Link
-from metalscope.export.result import ExportResult
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext

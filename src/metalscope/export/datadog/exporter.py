@@ -15,10 +15,10 @@ from metalscope.export.datadog.client import DatadogClient
 from metalscope.export.datadog.points import Event, Series, Values
 from metalscope.export.datadog.sending import DatadogSending
 from metalscope.export.datadog.settings import DatadogSettings
-from metalscope.export.result import ExportResult
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
-    from metalscope.export.http.transport import HttpTransport
+    from metalscope.sending.http.transport import HttpTransport
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["DatadogExporter", "datadog_exporter"]

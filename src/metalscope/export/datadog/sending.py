@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.datadog.points import DatadogPoints, Event, Series, Values
-from metalscope.export.result import ExportResult
 from metalscope.export.stages import Stage, Stages
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from metalscope.export.datadog.settings import DatadogSettings

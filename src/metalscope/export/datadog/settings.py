@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext

@@ -20,8 +20,8 @@ from metalscope.export.news import new_events
 from metalscope.moments import rfc3339
 
 if TYPE_CHECKING:
-    from metalscope.export.families import Distribution, Family, LabelValues
     from metalscope.export.view import MetricView
+    from metalscope.families import Distribution, Family, LabelValues
     from metalscope.semconv import Metric
     from metalscope.snapshot import MetalTelemetrySnapshot, TelemetryEvent
 

@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter, ReadBack
 from metalscope.export.documents.json_document import SCHEMA, Document, strict_json
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext

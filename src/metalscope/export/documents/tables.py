@@ -21,8 +21,8 @@ from metalscope.export.documents.json_document import strict_json
 from metalscope.moments import rfc3339
 
 if TYPE_CHECKING:
-    from metalscope.export.families import Distribution, LabelValues
     from metalscope.export.view import MetricView
+    from metalscope.families import Distribution, LabelValues
     from metalscope.semconv import Metric
     from metalscope.snapshot import MetalTelemetrySnapshot
 

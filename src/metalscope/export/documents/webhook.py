@@ -13,9 +13,9 @@ from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.documents.json_document import Document, strict_json
-from metalscope.export.http.transport import TransportError, judge, result_of_error
-from metalscope.export.result import ExportResult
 from metalscope.export.settings import Settings
+from metalscope.sending.http.transport import TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
-from metalscope.export.http.transport import HttpTransport, TransportError, judge, result_of_error
 from metalscope.export.otlp import messages
 from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.environment import METRICS_PATH, completed
 from metalscope.export.otlp.hardware import hardware_families
 from metalscope.export.otlp.metrics import metrics_data
-from metalscope.export.result import ExportResult, Reason
 from metalscope.export.settings import Settings
 from metalscope.export_options import HistogramForm, Temporality
+from metalscope.sending.http.transport import HttpTransport, TransportError, judge, result_of_error
+from metalscope.sending.result import ExportResult, Reason
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceRequest,
     )
 
-    from metalscope.export.families import Family
+    from metalscope.families import Family
     from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["OtlpExporter"]

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from metalscope._version import __version__
 from metalscope.errors import ConfigurationError, MissingExtraError
-from metalscope.export.http.masking import Mask
-from metalscope.export.http.secrets import secret_source
-from metalscope.export.http.tls import tls_context
-from metalscope.export.http.transport import TransportError, result_of_error
 from metalscope.export.otlp import messages
-from metalscope.export.result import ExportResult, Reason
 from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
+from metalscope.sending.http.masking import Mask
+from metalscope.sending.http.secrets import secret_source
+from metalscope.sending.http.tls import tls_context
+from metalscope.sending.http.transport import TransportError, result_of_error
+from metalscope.sending.result import ExportResult, Reason
 
 try:
     import grpc
@@ -85,7 +85,7 @@ class GrpcSender:
             if options.tls.min_version != "1.2":
                 raise self._bad("tls.min_version cannot be set with the protocol grpc")
             # Only to find files that cannot be used at the start, with the same words as HTTP.
-            tls_context(options.tls, options.name)
+            tls_context(options.tls, options.who)
         self._channel: grpc.Channel | None = None
         self._process = 0
         self._abandoned: list[grpc.Channel] = []

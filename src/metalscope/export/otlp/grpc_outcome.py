@@ -10,7 +10,7 @@ from typing import Final
 
 from grpc import StatusCode
 
-from metalscope.export.result import ExportResult, Reason
+from metalscope.sending.result import ExportResult, Reason
 
 __all__ = ["GrpcCall", "outcome_of"]
 

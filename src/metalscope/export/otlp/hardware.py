@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from metalscope.export.families import Family, LabelValues
 from metalscope.export.view import MetricView
+from metalscope.families import Family, LabelValues
 from metalscope.semconv import Metric, MetricType, Unit
 from metalscope.snapshot import MetalTelemetrySnapshot, ResourceKind, ResourceMetrics
 

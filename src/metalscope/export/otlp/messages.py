@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from metalscope.errors import MissingExtraError
-from metalscope.export.result import ExportResult, Reason
+from metalscope.sending.result import ExportResult, Reason
 
 try:
     from google.protobuf import json_format

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from metalscope._version import __version__
 from metalscope.errors import MissingExtraError
-from metalscope.export.families import Distribution, Family, LabelValues
 from metalscope.export.news import is_same_process
 from metalscope.export.otlp.hardware import UP_DOWN_COUNTERS
 from metalscope.export_options import HistogramForm, Temporality
+from metalscope.families import Distribution, Family, LabelValues
 from metalscope.moments import microseconds
 from metalscope.semconv import Metric, Unit
 

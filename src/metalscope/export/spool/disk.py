@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from metalscope.errors import MetalscopeError
-from metalscope.export.result import Reason
 from metalscope.export.spool import clock
 from metalscope.export.spool.clock import SteadyClock
 from metalscope.export.spool.files import SegmentFiles
@@ -35,6 +34,7 @@ from metalscope.export.spool.state import (
 from metalscope.fork import reset_in_child
 from metalscope.internal import InternalErrors
 from metalscope.moments import microseconds, moment, utc_now
+from metalscope.sending.result import Reason
 
 __all__ = ["DiskSpool"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from metalscope.export.http.sockets import open_socket
+from metalscope.sending.http.sockets import open_socket
 
 __all__ = ["PlainConnection", "TlsConnection", "TunnelError"]
 

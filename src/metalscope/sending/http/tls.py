@@ -1,4 +1,4 @@
-"""A secure connection as the options of an exporter say; certificates are always verified."""
+"""A secure connection as the options say; certificates are always verified."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.outcome import TransportError
-from metalscope.export.http.sockets import TlsSocket
-from metalscope.export.http.watched import file_version
-from metalscope.export.result import Reason
+from metalscope.sending.http.outcome import TransportError
+from metalscope.sending.http.sockets import TlsSocket
+from metalscope.sending.http.watched import file_version
+from metalscope.sending.result import Reason
 
 if TYPE_CHECKING:
     from metalscope.export_options import TlsOptions
@@ -22,13 +22,13 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 
 
 class Tls:
-    """The TLS of one exporter, made anew when one of its files changes: certificates expire.
+    """The TLS of one peer, made anew when one of its files changes: certificates expire.
 
     Takes what :func:`tls_context` takes, and raises what that raises.
     """
 
-    def __init__(self, options: TlsOptions, exporter: str, *, client: bool = True) -> None:
-        self._make = partial(tls_context, options, exporter, client=client)
+    def __init__(self, options: TlsOptions, who: str, *, client: bool = True) -> None:
+        self._make = partial(tls_context, options, who, client=client)
         self._files = [options.ca_file, *((options.cert_file, options.key_file) if client else ())]
         self._version = self._seen()
         self._context = self._make()
@@ -52,12 +52,12 @@ class Tls:
         return [file_version(path) for path in self._files if path is not None]
 
 
-def tls_context(options: TlsOptions, exporter: str, *, client: bool = True) -> ssl.SSLContext:
+def tls_context(options: TlsOptions, who: str, *, client: bool = True) -> ssl.SSLContext:
     """A context that trusts ``ca_file``, or what the system trusts.
 
     Args:
         options: the options of the connection.
-        exporter: the name that errors begin with.
+        who: whose options they are, as errors begin.
         client: whether to show the client's own certificate, where there is one.
 
     Raises:
@@ -66,31 +66,31 @@ def tls_context(options: TlsOptions, exporter: str, *, client: bool = True) -> s
     if options.ca_file is None:
         context = ssl.create_default_context()
     else:
-        context = _trusting(options.ca_file, exporter)
+        context = _trusting(options.ca_file, who)
     context.sslsocket_class = TlsSocket
     context.minimum_version = _VERSIONS[options.min_version]
     if client and options.cert_file is not None:
-        _show(context, options.cert_file, options.key_file, exporter)
+        _show(context, options.cert_file, options.key_file, who)
     return context
 
 
-def _trusting(path: Path, exporter: str) -> ssl.SSLContext:
+def _trusting(path: Path, who: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path.expanduser())
     except ssl.SSLError:
-        raise _bad(exporter, "ca_file", path, "must hold certificates in PEM") from None
+        raise _bad(who, "ca_file", path, "must hold certificates in PEM") from None
     except (OSError, RuntimeError) as error:
-        raise _unreadable(exporter, "ca_file", path, error) from None
+        raise _unreadable(who, "ca_file", path, error) from None
 
 
-def _show(context: ssl.SSLContext, cert: Path, key: Path | None, exporter: str) -> None:
+def _show(context: ssl.SSLContext, cert: Path, key: Path | None, who: str) -> None:
     # Each is opened first, so that the error names the one of the two it is about.
     for option, path in (("cert_file", cert), ("key_file", key)):
         if path is not None:
             try:
                 path.expanduser().read_bytes()
             except (OSError, RuntimeError) as error:
-                raise _unreadable(exporter, option, path, error) from None
+                raise _unreadable(who, option, path, error) from None
     try:
         context.load_cert_chain(
             cert.expanduser(),
@@ -101,9 +101,9 @@ def _show(context: ssl.SSLContext, cert: Path, key: Path | None, exporter: str) 
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or ""
         if reason == "KEY_VALUES_MISMATCH":
-            raise _bad(exporter, "key_file", key or cert, f"must be the key of {cert}") from None
+            raise _bad(who, "key_file", key or cert, f"must be the key of {cert}") from None
         raise _bad(
-            exporter,
+            who,
             "cert_file",
             cert,
             "must hold a certificate in PEM, and it or key_file its key, not encrypted"
@@ -111,10 +111,10 @@ def _show(context: ssl.SSLContext, cert: Path, key: Path | None, exporter: str) 
         ) from None
 
 
-def _unreadable(exporter: str, option: str, path: Path, error: Exception) -> ConfigurationError:
+def _unreadable(who: str, option: str, path: Path, error: Exception) -> ConfigurationError:
     why = error.strerror if isinstance(error, OSError) else str(error)
-    return _bad(exporter, option, path, f"cannot be read: {why}")
+    return _bad(who, option, path, f"cannot be read: {why}")
 
 
-def _bad(exporter: str, option: str, path: Path, what: str) -> ConfigurationError:
-    return ConfigurationError(f"exporter {exporter}: tls.{option} {str(path)!r} {what}")
+def _bad(who: str, option: str, path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{who}: tls.{option} {str(path)!r} {what}")

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from metalscope.errors import MetalscopeError
-from metalscope.export.result import ExportResult, Reason
 from metalscope.option_types import shown_endpoint
+from metalscope.sending.result import ExportResult, Reason
 
 __all__ = ["HttpAnswer", "TransportError", "judge", "result_of_error", "retry_after_of"]
 
@@ -49,7 +49,7 @@ class HttpAnswer:
     """What a peer answered; header names are in lower case.
 
     ``peer`` is its host and port. ``words`` are the first words of the body where the answer is no
-    success: printable, at most 200 characters, without the secrets of the exporter. The body is as
+    success: printable, at most 200 characters, without the secrets of the sender. The body is as
     it came, and may hold them.
     """
 

@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import Final
 
 from metalscope import semconv
-from metalscope.export.families_of_health import HEALTH_VALUES
 from metalscope.export_status import BreakerState, ExporterStatus
+from metalscope.families_of_health import HEALTH_VALUES
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
 from metalscope.semconv import Metric
@@ -29,7 +29,7 @@ from metalscope.snapshot import (
     ThermalState,
 )
 
-__all__ = ["Distribution", "Family", "LabelValues", "families"]
+__all__ = ["Distribution", "Family", "LabelValues", "custom_families", "families", "family"]
 
 LabelValues = tuple[str, ...]
 """Values of a metric's labels, in the metric's order."""
@@ -66,15 +66,19 @@ class Family:
     distributions: Sequence[tuple[LabelValues, Distribution]] = ()
 
 
+def family(metric: Metric, snapshot: MetalTelemetrySnapshot) -> Family:
+    """The family of one metric of :data:`~metalscope.semconv.BUILT_IN`."""
+    if metric is semconv.OPERATION_DURATION:
+        return Family(metric, distributions=list(_durations(snapshot)))
+    # A dict, as two sensors may read the same pool: the later reading stands.
+    return Family(metric, values=list(dict(_VALUES[metric](snapshot)).items()))
+
+
 def families(snapshot: MetalTelemetrySnapshot) -> Iterator[Family]:
     """Yield the families of :data:`~metalscope.semconv.BUILT_IN`, then the custom metrics."""
     for metric in semconv.BUILT_IN:
-        if metric is semconv.OPERATION_DURATION:
-            yield Family(metric, distributions=list(_durations(snapshot)))
-        else:
-            # A dict, as two sensors may read the same pool: the later reading stands.
-            yield Family(metric, values=list(dict(_VALUES[metric](snapshot)).items()))
-    yield from _custom_families(snapshot.custom)
+        yield family(metric, snapshot)
+    yield from custom_families(snapshot.custom)
 
 
 Values = Iterator[tuple[LabelValues, float]]
@@ -336,7 +340,7 @@ _VALUES: Final[dict[Metric, Source]] = {
 }
 
 
-def _custom_families(custom: Iterable[CustomMetric]) -> Iterator[Family]:
+def custom_families(custom: Iterable[CustomMetric]) -> Iterator[Family]:
     """One family a name. That names and labels are fit to expose is seen to at recording."""
     for name, members in groupby(custom, key=lambda metric: metric.name):
         series = list(members)

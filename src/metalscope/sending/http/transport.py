@@ -1,4 +1,4 @@
-"""HTTP for one exporter: its own connections, headers and key, and a deadline that holds."""
+"""HTTP to one peer: its own connections, headers and key, and a deadline that holds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from urllib.parse import urlencode, urlsplit
 
 from metalscope._version import __version__
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.deadline import remaining, within
-from metalscope.export.http.masking import Mask
-from metalscope.export.http.outcome import HttpAnswer, TransportError, judge, result_of_error
-from metalscope.export.http.route import Route
-from metalscope.export.http.secrets import secret_source
-from metalscope.export.result import Reason
 from metalscope.option_types import shown_endpoint
+from metalscope.sending.http.deadline import remaining, within
+from metalscope.sending.http.masking import Mask
+from metalscope.sending.http.outcome import HttpAnswer, TransportError, judge, result_of_error
+from metalscope.sending.http.route import Route
+from metalscope.sending.http.secrets import secret_source
+from metalscope.sending.result import Reason
 
 if TYPE_CHECKING:
     from urllib3.response import HTTPResponse
 
-    from metalscope.export.http.connections import PlainConnection, TlsConnection
-    from metalscope.export_options import ExporterOptions
+    from metalscope.sending.http.connections import PlainConnection, TlsConnection
+    from metalscope.sending.peer import PeerOptions
 
 __all__ = ["HttpAnswer", "HttpTransport", "TransportError", "judge", "result_of_error"]
 
@@ -41,7 +41,7 @@ _FRAMING: Final = frozenset(
 
 
 class HttpTransport:
-    """Sends to one endpoint, for one exporter; made by :meth:`of`.
+    """Sends to one endpoint, for one who sends; made by :meth:`of`.
 
     Certificates are verified, redirects are not followed and nothing is tried twice: what is to
     be done about a failure is for the one who asked. May be used by several threads at once.
@@ -49,7 +49,7 @@ class HttpTransport:
 
     def __init__(
         self,
-        options: ExporterOptions,
+        options: PeerOptions,
         route: Route,
         *,
         timeout: timedelta,
@@ -67,7 +67,7 @@ class HttpTransport:
     @classmethod
     def of(
         cls,
-        options: ExporterOptions,
+        options: PeerOptions,
         url: str | None = None,
         *,
         timeout: timedelta,
@@ -103,7 +103,7 @@ class HttpTransport:
         return self._route.peer
 
     def __repr__(self) -> str:
-        return f"<HttpTransport of {self._options.name} to {self._route.peer}>"
+        return f"<HttpTransport of {self._options.who} to {self._route.peer}>"
 
     def secret(self) -> str | None:
         """The key, read anew from where it is kept; ``None`` where the options name none.
@@ -163,7 +163,7 @@ class HttpTransport:
     def _ask(
         self, method: str, target: str, body: bytes | None, own: Mapping[str, str]
     ) -> HttpAnswer:
-        from metalscope.export.http.errors import transport_error  # noqa: PLC0415 - loads urllib3
+        from metalscope.sending.http.errors import transport_error  # noqa: PLC0415 - loads urllib3
 
         headers = self._headers(own)
         connection = self._connection()
@@ -202,7 +202,7 @@ class HttpTransport:
         body: bytes | None,
         headers: Mapping[str, str],
     ) -> tuple[int, dict[str, str], bytes]:
-        from metalscope.export.http.errors import is_reset  # noqa: PLC0415 - loads urllib3
+        from metalscope.sending.http.errors import is_reset  # noqa: PLC0415 - loads urllib3
 
         if not connection.connected:
             connection.connect()
@@ -306,9 +306,9 @@ def _is_header_value(text: str) -> bool:
     return bool(re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", text))
 
 
-def _check(options: ExporterOptions, url: str | None, auth: str) -> None:
+def _check(options: PeerOptions, url: str | None, auth: str) -> None:
     def bad(what: str) -> ConfigurationError:
-        return ConfigurationError(f"exporter {options.name}: {what}")
+        return ConfigurationError(f"{options.who}: {what}")
 
     if url is None:
         raise bad("endpoint is not set; must be an http or https URL")

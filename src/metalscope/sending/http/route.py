@@ -10,12 +10,12 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.http.tls import Tls
 from metalscope.option_types import is_loopback, shown_endpoint
+from metalscope.sending.http.tls import Tls
 
 if TYPE_CHECKING:
-    from metalscope.export.http.connections import PlainConnection, TlsConnection
-    from metalscope.export_options import ExporterOptions
+    from metalscope.sending.http.connections import PlainConnection, TlsConnection
+    from metalscope.sending.peer import PeerOptions
 
 __all__ = ["Route"]
 
@@ -55,7 +55,7 @@ class Route:
     _proxy_tls: Tls | None
 
     @classmethod
-    def of(cls, options: ExporterOptions, url: str) -> Route:
+    def of(cls, options: PeerOptions, url: str) -> Route:
         """The route to an ``http`` or ``https`` URL.
 
         Raises:
@@ -66,10 +66,10 @@ class Route:
         # Built for http too where files are named, so that a wrong one is found at the start.
         named = options.tls.ca_file is not None or options.tls.cert_file is not None
         secure = to.scheme == "https"
-        tls = Tls(options.tls, options.name) if secure or named else None
+        tls = Tls(options.tls, options.who) if secure or named else None
         proxy_tls = None
         if proxy is not None and proxy.scheme == "https":
-            proxy_tls = Tls(options.tls, options.name, client=False)
+            proxy_tls = Tls(options.tls, options.who, client=False)
         return cls(url, to, proxy, headers, tls if secure else None, proxy_tls)
 
     @property
@@ -116,7 +116,7 @@ class Route:
         from urllib3.connection import ProxyConfig  # noqa: PLC0415 - loads urllib3
         from urllib3.util import parse_url  # noqa: PLC0415
 
-        from metalscope.export.http.connections import (  # noqa: PLC0415
+        from metalscope.sending.http.connections import (  # noqa: PLC0415
             PlainConnection,
             TlsConnection,
         )
@@ -146,7 +146,7 @@ class Route:
         return connection
 
 
-def _proxy(options: ExporterOptions, to: _Place) -> tuple[_Place | None, dict[str, str]]:
+def _proxy(options: PeerOptions, to: _Place) -> tuple[_Place | None, dict[str, str]]:
     """The proxy to go through, and the headers for it."""
     headers = {name.lower(): v.get_secret_value() for name, v in options.proxy_headers.items()}
     if options.proxy is not None:
@@ -167,8 +167,7 @@ def _proxy(options: ExporterOptions, to: _Place) -> tuple[_Place | None, dict[st
         place = None
     if place is None:
         raise ConfigurationError(
-            f"exporter {options.name}: {source} {shown_endpoint(url)!r} must be an http or https "
-            "URL"
+            f"{options.who}: {source} {shown_endpoint(url)!r} must be an http or https URL"
         )
     if parts.username is not None and "proxy-authorization" not in headers:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -8,7 +8,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from metalscope.export.http.deadline import remaining
+from metalscope.sending.http.deadline import remaining
 
 if TYPE_CHECKING:
     from _socket import _Address

@@ -12,9 +12,9 @@ from typing import Final
 
 from urllib3.exceptions import DecodeError, InvalidHeader, ProtocolError
 
-from metalscope.export.http.connections import TunnelError
-from metalscope.export.http.outcome import TransportError
-from metalscope.export.result import Reason
+from metalscope.sending.http.connections import TunnelError
+from metalscope.sending.http.outcome import TransportError
+from metalscope.sending.result import Reason
 
 __all__ = ["is_reset", "transport_error"]
 

@@ -1,4 +1,4 @@
-"""What a peer says, made fit to be shown: short, printable, without the exporter's secrets."""
+"""What a peer says, made fit to be shown: short, printable, without the sender's secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKUP: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL 
 
 
 class Mask:
-    """Knows the secrets of an exporter, and puts ``…`` in their place."""
+    """Knows the secrets of one who sends, and puts ``…`` in their place."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Where an exporter's key comes from: the options, the environment, a file, the keyring."""
+"""Where a key comes from: the options, the environment, a file, the keyring."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import ConfigurationError, MissingExtraError
-from metalscope.export.http.outcome import TransportError
-from metalscope.export.http.watched import file_version
-from metalscope.export.result import Reason
+from metalscope.sending.http.outcome import TransportError
+from metalscope.sending.http.watched import file_version
+from metalscope.sending.result import Reason
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from metalscope.export_options import ExporterOptions
+    from metalscope.sending.peer import PeerOptions
 
 __all__ = ["SecretSource", "secret_source"]
 
@@ -55,8 +55,8 @@ class SecretSource(ABC):
         return text
 
 
-def secret_source(options: ExporterOptions) -> SecretSource | None:
-    """Where the exporter's key is from: ``api_key`` or ``api_key_from``; ``None`` for neither.
+def secret_source(options: PeerOptions) -> SecretSource | None:
+    """Where the key is from: ``api_key`` or ``api_key_from``; ``None`` for neither.
 
     Raises:
         ConfigurationError: ``api_key_from`` is of no known form.
@@ -76,7 +76,7 @@ def secret_source(options: ExporterOptions) -> SecretSource | None:
             return _Keyring(*rest.split("/", 1))
         case _:
             raise ConfigurationError(
-                f"exporter {options.name}: api_key_from must begin with env:, file: or keyring:"
+                f"{options.who}: api_key_from must begin with env:, file: or keyring:"
             )
 
 

@@ -1,1 +1,0 @@
-"""HTTP for exporters: connections, deadlines, TLS, keys, and what an answer means."""

@@ -1,0 +1,1 @@
+"""What all that sends has in common: HTTP with one deadline, results, when to try again."""

@@ -1,0 +1,1 @@
+"""HTTP for all that sends: connections, deadlines, TLS, keys, and what an answer means."""
