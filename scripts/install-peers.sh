@@ -19,6 +19,7 @@ if [ "$(uname -s)" = Darwin ]; then
 fi
 
 need prometheus command -v prometheus
+need prometheus-alertmanager command -v amtool
 need prometheus-pushgateway command -v prometheus-pushgateway
 need victoria-metrics command -v victoria-metrics
 need chromium command -v chromium

@@ -14,6 +14,7 @@ from typing import Final
 
 from metalscope import semconv
 from metalscope.export_status import BreakerState, ExporterStatus
+from metalscope.families_of_alerts import ALERT_VALUES
 from metalscope.families_of_health import HEALTH_VALUES
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
@@ -315,6 +316,7 @@ _VALUES: Final[dict[Metric, Source]] = {
     semconv.LOW_POWER_MODE: _current(ResourceKind.LOW_POWER_MODE, lambda _reading: ()),
     semconv.GPU_RECOVERIES: _total(ResourceKind.RECOVERIES, lambda one: (one.device,)),
     **HEALTH_VALUES,
+    **ALERT_VALUES,
     semconv.DEVICE_INFO: _device_info,
     semconv.DEVICE_MEMORY: _device_fact(lambda device: device.memory_bytes),
     semconv.DEVICE_WORKING_SET: _device_fact(lambda device: device.recommended_working_set_bytes),

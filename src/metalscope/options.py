@@ -14,6 +14,14 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from metalscope.alert_options import (
+    AlertRuleOptions,
+    AlertsOptions,
+    ChannelOptions,
+    InhibitionOptions,
+    MaintenanceOptions,
+    SmtpOptions,
+)
 from metalscope.durations import format_duration
 from metalscope.export_options import (
     EXPORTER_ENTRY_POINTS,
@@ -29,7 +37,6 @@ from metalscope.option_types import (
     Duration,
     Endpoint,
     Milliseconds,
-    NotificationTarget,
     Percent,
     Port,
     Rate,
@@ -39,17 +46,22 @@ from metalscope.option_types import (
 
 __all__ = [
     "EXPORTER_ENTRY_POINTS",
+    "AlertRuleOptions",
     "AlertsOptions",
+    "ChannelOptions",
     "ExportOptions",
     "ExporterOptions",
     "ExporterType",
     "HealthMonitorOptions",
     "HistoryOptions",
+    "InhibitionOptions",
     "LoggingOptions",
+    "MaintenanceOptions",
     "MetalTelemetryOptions",
     "ObjectiveOptions",
     "PerformanceCountersOptions",
     "ServerOptions",
+    "SmtpOptions",
     "TorchOptions",
     "is_loopback",
     "shown_endpoint",
@@ -101,61 +113,6 @@ class LoggingOptions(Options):
     )
     external_log_endpoints: tuple[Endpoint, ...] = Field(
         (), description="URLs of the systems that receive the log as well."
-    )
-
-
-class AlertsOptions(Options):
-    """When an alert is raised, how long it is kept, and who is told.
-
-    These thresholds raise alerts. Those of the same name in the top group mark a value as high in
-    the report, and raise nothing.
-    """
-
-    evaluation_interval: Duration = Field(
-        timedelta(minutes=1), description="Time between two evaluations of the rules."
-    )
-    cleanup_interval: Duration = Field(
-        timedelta(hours=1), description="Time between two removals of old alerts."
-    )
-    alert_retention_period: Duration = Field(
-        timedelta(days=7), description="How long a resolved alert is kept."
-    )
-    enable_notifications: bool = Field(False, description="Tell the notification endpoints.")
-    notification_endpoints: tuple[NotificationTarget, ...] = Field(
-        (), description="Webhook URLs and e-mail addresses; secret, as a webhook's path is its key."
-    )
-    memory_allocation_failure_threshold: Count = Field(
-        3, description="Failed allocations within the window that raise an alert; a count."
-    )
-    memory_allocation_failure_window: Duration = Field(
-        timedelta(minutes=5), description="The window failed allocations are counted in."
-    )
-    kernel_execution_failure_threshold: Count = Field(
-        5, description="Failures of one kernel within the window that raise an alert; a count."
-    )
-    kernel_execution_failure_window: Duration = Field(
-        timedelta(minutes=5), description="The window failed kernels are counted in."
-    )
-    slow_operation_threshold_ms: Milliseconds = Field(
-        100.0, description="An operation that takes longer, in ms, counts towards the alert."
-    )
-    slow_operation_alert_threshold: Count = Field(
-        10, description="Slow runs of one operation that raise an alert; a count."
-    )
-    high_gpu_utilization_threshold: Percent = Field(
-        90.0, description="GPU utilisation in percent above which an alert is raised."
-    )
-    high_memory_utilization_threshold: Percent = Field(
-        85.0, description="Memory utilisation in percent above which an alert is raised."
-    )
-    high_resource_utilization_threshold: Percent = Field(
-        85.0, description="Utilisation of any other resource in percent that raises an alert."
-    )
-    error_rate_alert_threshold: Count = Field(
-        10, description="Errors of one type within the window that raise an alert; a count."
-    )
-    error_rate_window: Duration = Field(
-        timedelta(minutes=10), description="The window errors of one type are counted in."
     )
 
 

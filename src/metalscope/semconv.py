@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 __all__ = [
+    "ALERTS",
     "ANOMALY",
     "BREAKER_CALLS",
     "BREAKER_OPENED",
@@ -20,6 +21,7 @@ __all__ = [
     "BREAKER_STATE",
     "BUILD_INFO",
     "BUILT_IN",
+    "CHANNEL_STATE",
     "DEVICE_INFO",
     "DEVICE_MAX_BUFFER",
     "DEVICE_MEMORY",
@@ -57,6 +59,11 @@ __all__ = [
     "MEMORY_PEAK",
     "MEMORY_PRESSURE",
     "MEMORY_USAGE",
+    "NOTIFICATIONS_DELIVERED",
+    "NOTIFICATIONS_DROPPED",
+    "NOTIFICATIONS_WAITING",
+    "NOTIFICATION_FAILURES",
+    "NOTIFICATION_LAST_SUCCESS",
     "OBJECTIVE_ATTAINED",
     "OBJECTIVE_BUDGET",
     "OBJECTIVE_BURN_RATE",
@@ -370,6 +377,12 @@ FAILURE_RISK: Final = Metric(
     ("subject",),
     "ratio",
 )
+ALERTS: Final = Metric(
+    "metal_alerts",
+    "gauge",
+    "Alerts that are pending or fire now, by rule.",
+    ("alertname", "severity", "state"),
+)
 DEVICE_INFO: Final = Metric(
     "metal_device_info",
     "info",
@@ -508,6 +521,44 @@ EXPORTER_STATE: Final = Metric(
     ("exporter", "type", "state"),
 )
 
+NOTIFICATIONS_DELIVERED: Final = Metric(
+    "metalscope_notifications_delivered_total",
+    "counter",
+    "Messages about alerts that arrived.",
+    ("channel",),
+)
+NOTIFICATIONS_DROPPED: Final = Metric(
+    "metalscope_notifications_dropped_total",
+    "counter",
+    "Messages about alerts that will never arrive, by reason.",
+    ("channel", "reason"),
+)
+NOTIFICATION_FAILURES: Final = Metric(
+    "metalscope_notification_failures_total",
+    "counter",
+    "Messages about alerts that failed, each try counted, by reason.",
+    ("channel", "reason"),
+)
+NOTIFICATIONS_WAITING: Final = Metric(
+    "metalscope_notifications_queue",
+    "gauge",
+    "Messages about alerts that wait for a channel.",
+    ("channel",),
+)
+NOTIFICATION_LAST_SUCCESS: Final = Metric(
+    "metalscope_notification_last_success_timestamp_seconds",
+    "gauge",
+    "When a message last arrived, in seconds since the Unix epoch. Absent before one did.",
+    ("channel",),
+    "seconds",
+)
+CHANNEL_STATE: Final = Metric(
+    "metalscope_notification_channel_state",
+    "gauge",
+    "1 for the state of the circuit breaker: closed, half_open or open; 0 for the others.",
+    ("channel", "type", "state"),
+)
+
 OVERALL: Final = "overall"
 """The component label of the status of the whole."""
 
@@ -550,6 +601,7 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     OBJECTIVE_BURN_RATE,
     PREDICTED_TIME,
     FAILURE_RISK,
+    ALERTS,
     DEVICE_INFO,
     DEVICE_MEMORY,
     DEVICE_WORKING_SET,
@@ -572,5 +624,11 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     EXPORT_WAITING_BYTES,
     EXPORT_LAST_SUCCESS,
     EXPORTER_STATE,
+    NOTIFICATIONS_DELIVERED,
+    NOTIFICATIONS_DROPPED,
+    NOTIFICATION_FAILURES,
+    NOTIFICATIONS_WAITING,
+    NOTIFICATION_LAST_SUCCESS,
+    CHANNEL_STATE,
 )
 """Every metric of metalscope's own, in the order in which they are exposed."""

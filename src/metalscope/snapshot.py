@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
+from metalscope.alert_report import Alert, ChannelStatus
 from metalscope.counter_statistics import PerformanceCounters
 from metalscope.export_status import ExporterStatus
 from metalscope.health_report import (
@@ -49,9 +50,11 @@ from metalscope.readings import (
 __all__ = [
     "SCHEMA_VERSION",
     "ActivityPoint",
+    "Alert",
     "Anomaly",
     "BreakerStatus",
     "BurnRate",
+    "ChannelStatus",
     "ComponentHealth",
     "CustomMetric",
     "DeviceInfo",
@@ -373,13 +376,15 @@ class InternalMetrics:
 
     ``errors`` counts what went wrong inside, by room. ``overflowed`` counts recordings whose name
     fell to the ``other`` series because the cap was reached. ``dropped`` counts what a full queue
-    let go, by queue. ``exporters`` is how each exporter is doing.
+    let go, by queue. ``exporters`` is how each exporter is doing, ``channels`` how each channel
+    that alerts are told on.
     """
 
     errors: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     overflowed: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     exporters: tuple[ExporterStatus, ...] = ()
+    channels: tuple[ChannelStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -388,18 +393,23 @@ class InternalMetrics:
             "overflowed": self.overflowed,
             "dropped": dict(self.dropped),
             "exporters": [exporter.to_dict() for exporter in self.exporters],
+            "channels": [channel.to_dict() for channel in self.channels],
         }
 
 
 @dataclass(frozen=True)
 class MetalTelemetrySnapshot:
-    """All that is known at one moment."""
+    """All that is known at one moment.
+
+    ``alerts`` are those that are pending or fire, as of the last evaluation of the rules.
+    """
 
     timestamp: datetime
     started_at: datetime
     operations: tuple[OperationMetrics, ...] = ()
     resources: tuple[ResourceMetrics, ...] = ()
     health: HealthReport = field(default_factory=HealthReport)
+    alerts: tuple[Alert, ...] = ()
     recent: RecentActivity = field(default_factory=RecentActivity)
     custom: tuple[CustomMetric, ...] = ()
     events: tuple[TelemetryEvent, ...] = ()
@@ -455,6 +465,7 @@ class MetalTelemetrySnapshot:
             "errors": {error.value: count for error, count in self.errors.items()},
             "health_status": self.health_status.value,
             "health": self.health.to_dict(),
+            "alerts": [alert.to_dict() for alert in self.alerts],
             "recent": self.recent.to_dict(),
             "duration_edges": DURATION_EDGES,
             "operations": [operation.to_dict() for operation in self.operations],

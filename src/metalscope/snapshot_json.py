@@ -41,6 +41,7 @@ from metalscope.snapshot import (
     SystemInfo,
     TelemetryEvent,
 )
+from metalscope.snapshot_json_alerts import alert_from_dict, channel_from_dict
 from metalscope.snapshot_json_counters import counters_from_dict
 from metalscope.snapshot_json_health import health_from_dict
 
@@ -90,6 +91,7 @@ def snapshot_from_dict(data: Data) -> MetalTelemetrySnapshot:
         operations=_parts(data, "operations", _operation),
         resources=_parts(data, "resources", _resource),
         health=_part("health", health_from_dict, data.get("health") or {}),
+        alerts=_parts(data, "alerts", alert_from_dict),
         recent=_part("recent", _recent, data.get("recent") or {}),
         custom=_parts(data, "custom", _custom),
         events=_parts(data, "events", _event),
@@ -243,6 +245,7 @@ def _internals(data: Data) -> InternalMetrics:
         read_whole(data.get("overflowed", 0)),
         _counts(data.get("dropped", {})),
         tuple(map(_exporter, data.get("exporters", ()))),
+        tuple(map(channel_from_dict, data.get("channels", ()))),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from alert_samples import CHANNEL, FIRING, PENDING
 from health_samples import BREAKER, EXHAUSTED, LEAK, OBJECTIVE, RISK
 from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.histogram import DurationHistogram
@@ -90,6 +91,7 @@ def full() -> MetalTelemetrySnapshot:
             ResourceMetrics(ResourceKind.LOW_POWER_MODE, "system", "", 0),
             ResourceMetrics(ResourceKind.RECOVERIES, "gpu", "m1", 1),
         ),
+        alerts=(FIRING, PENDING),
         health=HealthReport(
             HealthStatus.DEGRADED,
             (
@@ -129,6 +131,7 @@ def full() -> MetalTelemetrySnapshot:
                 ),
                 ExporterStatus("file", "custom"),
             ),
+            channels=(CHANNEL,),
         ),
         retired_operations=10,
         retired_errors=1,

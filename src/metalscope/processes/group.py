@@ -115,11 +115,16 @@ class ProcessGroup:
             timestamp=now,
             resources=resources,
             health=replace(health, events=self._health_events.latest),
+            alerts=tuple(alert for one in living for alert in one.alerts),
             recent=self._activity.recent(),
             custom=tuple(sorted((*total.custom, *gauges), key=lambda one: (one.name, one.labels))),
             events=self._events.latest,
             system=self._host.system(_devices(living)),
-            internals=replace(total.internals, errors=errors),
+            internals=replace(
+                total.internals,
+                errors=errors,
+                channels=tuple(status for one in living for status in one.internals.channels),
+            ),
         )
 
     def _run(self) -> None:
