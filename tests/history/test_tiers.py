@@ -35,10 +35,11 @@ from metalscope.history.figures import (
     pack_cells,
     unpack_cells,
 )
-from metalscope.history.schema import TIERS
+from metalscope.history.schema import SCHEMA, TIERS
 from metalscope.history.store import Store
 from metalscope.moments import microseconds
 from metalscope.snapshot import ResourceKind, ResourceMetrics
+from metalscope.sqlite_file.opening import OwnFile
 
 
 def reading(value: float) -> ResourceMetrics:
@@ -67,7 +68,8 @@ def test_totals_over_any_whole_range_are_equal_in_every_tier(steps):
     expected_seconds = 0.0
     with TemporaryDirectory() as directory:
         path = Path(directory) / "past.db"
-        store = Store(path, HistoryOptions(path=path), elapsed=lambda: 0.0)
+        file = OwnFile(path, "history.path", SCHEMA)
+        store = Store(file, HistoryOptions(path=path), elapsed=lambda: 0.0)
         written = None
         for seconds, ran, value in steps:
             program.now += timedelta(seconds=seconds)
@@ -291,6 +293,22 @@ def test_the_file_and_its_log_never_take_more_than_they_may(tmp_path: Path, max_
         assert last.values[-1]
     assert max_bytes / 3 < largest <= max_bytes
     assert asked(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_no_more_is_forgotten_than_there_is_room_needed(tmp_path: Path):
+    program = Program()
+    path = tmp_path / "past.db"
+    fewest = 1000
+    with opened(path, program, max_bytes=2**19, keep_ticks=7 * DAY) as history:
+        for number in range(500):
+            for name in range(20):
+                program.ran(f"kernel {name}", [1.0])
+            program.passes(SECOND)
+            keep(history, program.snapshot())
+            if number >= 400:
+                fewest = min(fewest, asked(path, "SELECT COUNT(*) FROM covered_ticks")[0][0])
+    assert 300 < fewest < 400
+    assert asked(path, "PRAGMA freelist_count") == [(0,)]
 
 
 def test_names_of_which_nothing_is_kept_make_room_for_others(tmp_path: Path):

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from metalscope.sqlite_file.opening import DamagedFileError
+
 __all__ = ["DamagedRowError", "OperationFigures", "ReadingFigures", "pack_cells", "unpack_cells"]
 
 _LARGEST: Final = 2**63 - 1  # what an INTEGER of SQLite holds
@@ -13,7 +15,7 @@ _TOO_LARGE: Final = 2**64
 _MOST_CELLS: Final = 4096  # far more than the histogram has
 
 
-class DamagedRowError(ValueError):
+class DamagedRowError(DamagedFileError, ValueError):
     """A row holds what is never written."""
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final, Self
 from metalscope.errors import ConfigurationError
 from metalscope.fork import reset_in_child
 from metalscope.history.facts import HistoryError
-from metalscope.history.lock import HeldElsewhereError, let_go, take
-from metalscope.history.opening import beside, prepare, unusable
 from metalscope.history.reading import HistoryReader
+from metalscope.history.schema import SCHEMA
 from metalscope.history.writing import Writer
 from metalscope.moments import utc_now
+from metalscope.sqlite_file.lock import let_go
+from metalscope.sqlite_file.opening import OwnFile, prepare, take_alone
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -69,10 +70,11 @@ class History(HistoryReader):
         self._changed = threading.Condition()
         self._is_writing = self._is_closed = self._is_of_the_parent = False
         self._dropped = 0
-        prepare(path)
-        self._lock: int | None = _lock(path)
+        file = OwnFile(path, "history.path", SCHEMA)
+        prepare(file)
+        self._lock: int | None = take_alone(file)
         try:
-            self._writer = Writer(path, options, on_error=on_error, elapsed=elapsed, now=now)
+            self._writer = Writer(file, options, on_error=on_error, elapsed=elapsed, now=now)
             self._thread = threading.Thread(
                 target=self._run, name="metalscope-history", daemon=True
             )
@@ -194,13 +196,3 @@ class History(HistoryReader):
         lock, self._lock = self._lock, None
         if lock is not None:
             let_go(lock)
-
-
-def _lock(path: Path) -> int:
-    try:
-        return take(beside(path, ".lock"))
-    except HeldElsewhereError as error:
-        holder = f"process {error.pid}" if error.pid else "another process"
-        raise unusable(path, f"{holder} writes to it") from None
-    except OSError as error:
-        raise unusable(path, error.strerror or error) from error

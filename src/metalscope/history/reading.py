@@ -29,10 +29,10 @@ from metalscope.history.facts import (
     SeriesKey,
 )
 from metalscope.history.figures import DamagedRowError, OperationFigures
-from metalscope.history.opening import connect_readonly
 from metalscope.history.schema import ALL, READING, TIERS
 from metalscope.history.windows import Window, parts_of
 from metalscope.moments import moment
+from metalscope.sqlite_file.opening import connect_readonly
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from sqlite3 import Connection
+from metalscope.sqlite_file.schema import Schema
 
 __all__ = [
     "ALL",
-    "APPLICATION_ID",
     "HOUR_MS",
     "MINUTE_MS",
     "OPERATION",
     "OPERATION_COLUMNS",
     "READING",
     "READING_COLUMNS",
-    "SCHEMA_VERSION",
+    "SCHEMA",
     "TIERS",
     "Tier",
-    "bring_up_to_date",
-    "expected_tables",
 ]
-
-APPLICATION_ID: Final = 0x6D747363
-"""``mtsc``, by which file(1) tells one of ours (SQLite, "PRAGMA application_id")."""
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -70,7 +62,6 @@ _ROW: Final = "at INTEGER NOT NULL, series INTEGER NOT NULL"
 # Ticks lie in the order in which they come, so that a commit touches the last pages alone. Minutes
 # and hours lie series by series, as they are read.
 _FIRST: Final = (
-    "CREATE TABLE about(key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "CREATE TABLE series(id INTEGER PRIMARY KEY, what TEXT NOT NULL, kind TEXT NOT NULL, "
     "name TEXT NOT NULL, device TEXT NOT NULL, unit TEXT NOT NULL, ceiling REAL, "
     "UNIQUE(what, kind, name, device))",
@@ -84,40 +75,11 @@ _FIRST: Final = (
     "WITHOUT ROWID",
     f"CREATE TABLE reading_minutes({_ROW}, {_READING}, PRIMARY KEY(series, at)) WITHOUT ROWID",
     f"CREATE TABLE reading_hours({_ROW}, {_READING}, PRIMARY KEY(series, at)) WITHOUT ROWID",
-    f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
-_STEPS: Final = (_FIRST,)
-"""Step ``n`` makes version ``n + 1`` of version ``n``; version 0 is an empty file."""
-
-SCHEMA_VERSION: Final = len(_STEPS)
-
-
-def bring_up_to_date(connection: Connection, version: int) -> None:
-    """Make the present version of an older one, or of nothing, within the caller's transaction."""
-    for step in _STEPS[version:]:
-        for statement in step:
-            connection.execute(statement)
-    connection.execute(
-        "INSERT OR REPLACE INTO about(key, value) VALUES ('schema', ?)", (SCHEMA_VERSION,)
-    )
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-@cache
-def expected_tables() -> tuple[tuple[str, str | None], ...]:
-    """The name and the definition of everything in the file, as SQLite itself writes it."""
-    import sqlite3  # noqa: PLC0415 - only where a history is kept
-
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        bring_up_to_date(connection, 0)
-        return tables_of(connection)
-    finally:
-        connection.close()
-
-
-def tables_of(connection: Connection) -> tuple[tuple[str, str | None], ...]:
-    """The name and the definition of everything there is."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
-    return tuple((name, sql) for name, sql in rows if not str(name).startswith("sqlite_stat"))
+SCHEMA: Final = Schema(
+    application_id=0x6D747363,  # "mtsc"
+    # A tick is less than two of them, and each page that it touches is put whole into the log.
+    page_bytes=1024,
+    steps=(_FIRST,),
+)

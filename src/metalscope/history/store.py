@@ -4,16 +4,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from metalscope.history.differences import Label, ReadingOfOne, Tick
 from metalscope.history.figures import ReadingFigures
-from metalscope.history.opening import beside, open_for_writing
 from metalscope.history.retention import (
     forget,
     forget_misdated,
@@ -23,6 +19,8 @@ from metalscope.history.retention import (
 from metalscope.history.schema import ALL, HOUR_MS, MINUTE_MS, OPERATION, READING, TIERS
 from metalscope.history.tiers import Stretch, fold, insert_tick
 from metalscope.moments import microseconds
+from metalscope.sqlite_file.committing import OpenFile
+from metalscope.sqlite_file.opening import OwnFile
 
 if TYPE_CHECKING:
     from metalscope.health_options import HistoryOptions
@@ -40,19 +38,18 @@ class Store:
     """One connection that writes. Not safe under threads: one at a time.
 
     Args:
-        path: the file.
+        file: which.
         options: how long and how much of it is kept.
         elapsed: seconds that only ever grow.
 
     Raises:
         ConfigurationError, DamagedFileError, sqlite3.Error: as
-            :func:`~metalscope.history.opening.open_for_writing`.
+            :func:`~metalscope.sqlite_file.opening.open_for_writing`.
     """
 
     def __init__(
-        self, path: Path, options: HistoryOptions, *, elapsed: Callable[[], float]
+        self, file: OwnFile, options: HistoryOptions, *, elapsed: Callable[[], float]
     ) -> None:
-        self.path = path
         self._options = options
         self._elapsed = elapsed
         self._keep_ms = [
@@ -61,14 +58,14 @@ class Store:
         ]
         self.overflowed = 0
         """Operations and readings left out of a tick since ``max_series`` others are kept."""
-        self._connection = open_for_writing(path, options.max_bytes)
-        self._inode = os.stat(path).st_ino  # noqa: PTH116 - of the file that was opened
+        self._file = OpenFile(file, options.max_bytes)
+        self._connection = self._file.connection
         self._series: dict[tuple[str, Label], int] = {}
         self._ceilings: dict[int, float | None] = {}
         try:
             self._load_series()
         except BaseException:
-            self._connection.close()
+            self._file.abandon()
             raise
         self._kept_minute = self._kept_hour = -1
         self._even_since: tuple[int, float] | None = None
@@ -79,10 +76,7 @@ class Store:
     @property
     def is_in_place(self) -> bool:
         """Whether the file that is open is still the one of its name."""
-        try:
-            return os.stat(self.path).st_ino == self._inode  # noqa: PTH116 - as above
-        except OSError:
-            return False
+        return self._file.is_in_place
 
     def run(self) -> str | None:
         """Whose counts were written last, as :meth:`commit` was told."""
@@ -97,7 +91,7 @@ class Store:
         """
         known, ceilings = dict(self._series), dict(self._ceilings)
         try:
-            self._in_transaction(self._write, tick, run)
+            self._file.in_transaction(self._write, tick, run)
         except BaseException:
             self._series, self._ceilings = known, ceilings
             raise
@@ -111,19 +105,15 @@ class Store:
         at = _milliseconds(now)
         if self._has_settled(at):
             self._keep_to_time(at)
-        self._keep_to_size()
+        self._file.keep_to_size(self._forget_some)
 
     def close(self) -> None:
         """Put the log into the file and let go of it."""
-        import sqlite3  # noqa: PLC0415 - loaded by now
-
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.abandon()
+        self._file.close()
 
     def abandon(self) -> None:
         """Let go of the file as it is."""
-        self._connection.close()
+        self._file.abandon()
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -192,31 +182,14 @@ class Store:
         self._series = {(what, tuple(label)): series for series, what, *label, _ in rows}
         self._ceilings = {series: ceiling for series, *_, ceiling in rows}
 
-    def _roll_back(self) -> None:
-        import sqlite3  # noqa: PLC0415 - loaded by now
-
-        # What failed may have ended the transaction already.
-        with suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-
-    def _in_transaction(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            work(*arguments)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
-
     def _keep_to_time(self, at: int) -> None:
         if self._kept_minute != at // MINUTE_MS:
             self._kept_minute = at // MINUTE_MS
-            self._in_transaction(forget, self._connection, TIERS[0], at - self._keep_ms[0])
+            self._file.in_transaction(forget, self._connection, TIERS[0], at - self._keep_ms[0])
         # The other tiers' rows lie all over the file, so theirs is done seldom.
         if self._kept_hour != at // HOUR_MS:
             self._kept_hour = at // HOUR_MS
-            self._in_transaction(self._forget_by_the_hour, at)
+            self._file.in_transaction(self._forget_by_the_hour, at)
             self._load_series()
 
     def _forget_by_the_hour(self, at: int) -> None:
@@ -236,31 +209,15 @@ class Store:
         assert self._even_since is not None  # noqa: S101 - for the type checker
         return elapsed - self._even_since[1] >= _SETTLED_SECONDS
 
-    def _keep_to_size(self) -> None:
-        # What is left of it is for the log of what is done to make room.
-        if self._bytes() <= self._options.max_bytes * 3 // 4:
-            return
-        most = self._options.max_bytes * 5 // 8
-        # Where someone reads for long, the log stays as it is, and forgetting would not help.
-        while self._checkpoint() and self._bytes() > most and self._has_rows():
-            self._in_transaction(forget_oldest, self._connection)
-            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def _checkpoint(self) -> bool:
-        """Put the log into the file and make it short; whether that was possible."""
-        row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return bool(row[0] == 0)
+    def _forget_some(self) -> bool:
+        if not self._has_rows():
+            return False
+        forget_oldest(self._connection)
+        return True
 
     def _has_rows(self) -> bool:
         tables = " UNION ALL ".join(f"SELECT at FROM covered_{tier.name}" for tier in TIERS)
         return self._connection.execute(f"SELECT 1 FROM ({tables}) LIMIT 1").fetchone() is not None
-
-    def _bytes(self) -> int:
-        total = 0
-        for path in (self.path, beside(self.path, "-wal")):
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pasts import MINUTE, START, Program, keep, opened
+from pasts import DAY, MINUTE, START, Program, keep, opened
 
 from metalscope.snapshot import ResourceKind, ResourceMetrics
 
@@ -27,7 +27,8 @@ def say(what: object) -> None:
 def write(path: Path, first: int) -> None:
     # Each run is another one, which counts from zero.
     program = Program(now=START + first * TICK, started_at=START + first * TICK)
-    history = opened(path, program)
+    # However many ticks a fast machine writes, none is forgotten.
+    history = opened(path, program, keep_ticks=7 * DAY)
     number = first
     while True:
         number += 1

@@ -10,7 +10,7 @@ __all__ = ["HeldElsewhereError", "let_go", "take"]
 
 
 class HeldElsewhereError(Exception):
-    """Another process has the lock, or another history of this one. ``pid`` is whose."""
+    """Another process has the lock, or another part of this one. ``pid`` is whose."""
 
     def __init__(self, pid: str) -> None:
         super().__init__(pid)
