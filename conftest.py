@@ -12,7 +12,9 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("metalscope", deadline=None)
+# Other examples each time: half as many a run find as much over two.
+settings.register_profile("metalscope", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("metalscope")
 
 # Hundreds of processes that compile each module anew would take most of the time of the tests.

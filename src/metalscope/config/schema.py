@@ -107,7 +107,8 @@ def nearest_option(model: type[BaseModel], at: Keys, key: str) -> Keys | None:
     here = _model_at(model, at)
     if here is not None:
         words |= {name: (*at, name) for name in here.model_fields}
-    for keys, _ in options_of(model):
+    # Of two of the same name the one that lies less deep is meant.
+    for keys, _ in sorted(options_of(model), key=lambda option: len(option[0])):
         words.setdefault(keys[-1], keys)
         words.setdefault("_".join(keys), keys)
     near = nearest(key, words)
