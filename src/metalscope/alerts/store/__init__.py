@@ -1,0 +1,1 @@
+"""What the file of alerts holds, how it is written and how it is read."""
