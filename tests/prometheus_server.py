@@ -67,15 +67,17 @@ def running_prometheus(
     scrape_interval: str = "1s",
     arguments: Sequence[str] = (),
     prefix: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[PrometheusServer]:
     """Start Debian's or anyone's ``prometheus``, yield it when ready, stop it by its pid.
 
-    ``arguments`` go on its command line. ``prefix`` is the path before all of its own.
+    ``arguments`` go on its command line. ``prefix`` is the path before all of its own. ``settings``
+    are more of its configuration.
     """
     program = require_peer("prometheus")
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "prometheus.json"  # JSON is YAML
-    config.write_text(json.dumps(_config(targets, scrape_interval)))
+    config.write_text(json.dumps(_config(targets, scrape_interval) | dict(settings or {})))
     address = f"127.0.0.1:{free_port()}"
     server = PrometheusServer(f"http://{address}{prefix}")
     command = [

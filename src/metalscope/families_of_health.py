@@ -10,6 +10,7 @@ from metalscope import semconv
 from metalscope.durations import format_duration
 from metalscope.export_status import BreakerState
 from metalscope.health_report import PredictionKind
+from metalscope.operation import ErrorSeverity
 from metalscope.semconv import Metric
 from metalscope.snapshot import (
     BreakerStatus,
@@ -68,6 +69,12 @@ def _burn_rates(snapshot: MetalTelemetrySnapshot) -> Values:
                 yield (one.name, format_duration(timedelta(seconds=burn.seconds))), burn.rate
 
 
+def _burning(snapshot: MetalTelemetrySnapshot) -> Values:
+    for one in snapshot.health.objectives:
+        for severity in ErrorSeverity:
+            yield (one.name, severity.value), int(one.burning is severity)
+
+
 def _predicted_times(snapshot: MetalTelemetrySnapshot) -> Values:
     for one in snapshot.health.predictions:
         if one.at is not None:
@@ -91,6 +98,7 @@ HEALTH_VALUES: Final[dict[Metric, Source]] = {
     semconv.OBJECTIVE_ATTAINED: _each_objective(lambda one: one.attained),
     semconv.OBJECTIVE_BUDGET: _each_objective(lambda one: one.budget_left),
     semconv.OBJECTIVE_BURN_RATE: _burn_rates,
+    semconv.OBJECTIVE_BURNING: _burning,
     semconv.PREDICTED_TIME: _predicted_times,
     semconv.FAILURE_RISK: _failure_risk,
 }

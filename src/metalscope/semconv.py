@@ -66,6 +66,7 @@ __all__ = [
     "NOTIFICATION_LAST_SUCCESS",
     "OBJECTIVE_ATTAINED",
     "OBJECTIVE_BUDGET",
+    "OBJECTIVE_BURNING",
     "OBJECTIVE_BURN_RATE",
     "OBJECTIVE_TARGET",
     "OPERATIONS",
@@ -363,6 +364,12 @@ OBJECTIVE_BURN_RATE: Final = Metric(
     ("objective", "window"),
     "ratio",
 )
+OBJECTIVE_BURNING: Final = Metric(
+    "metal_objective_burning",
+    "gauge",
+    "1 for how urgently the error budget burns: low, medium, high, critical; 0 for the others.",
+    ("objective", "severity"),
+)
 PREDICTED_TIME: Final = Metric(
     "metal_predicted_timestamp_seconds",
     "gauge",
@@ -599,6 +606,7 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     OBJECTIVE_ATTAINED,
     OBJECTIVE_BUDGET,
     OBJECTIVE_BURN_RATE,
+    OBJECTIVE_BURNING,
     PREDICTED_TIME,
     FAILURE_RISK,
     ALERTS,
