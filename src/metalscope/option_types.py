@@ -89,8 +89,13 @@ def _exporter_endpoint(url: str) -> str:
 
 
 def _notification_target(target: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://\S+|[^@\s]+@[^@\s]+", target.get_secret_value()):
-        raise ValueError("must be the URL of a webhook or an e-mail address")
+    from metalscope.alerts.notify.targets import recognise  # noqa: PLC0415 - only where one is named
+
+    if recognise(target.get_secret_value()) is None:
+        raise ValueError(
+            "must be the URL of a webhook, e-mail addresses with commas between, PagerDuty's "
+            "integration key or a URL of Apprise"
+        )
     return target
 
 

@@ -92,7 +92,7 @@ def test_without_the_clock_of_the_peer_ours_counts() -> None:
 def test_a_web_page_is_no_success(page: bytes) -> None:
     result = judge(HttpAnswer(200, {}, page, "peer:1"))
     assert (result.verdict, result.reason) == (Verdict.RETRY, Reason.GARBAGE)
-    assert result.detail == "peer:1 answered 200 with a web page, which is no answer to metrics"
+    assert result.detail == "peer:1 answered 200 with a web page, which is no answer of an API"
 
 
 def test_a_few_words_are_a_success_whatever_their_type() -> None:

@@ -75,7 +75,7 @@ def judge(answer: HttpAnswer) -> ExportResult:
     if reason is Reason.TLS:
         says += " (is the URL https, not http?)"
     elif reason is Reason.GARBAGE and answer.status // 100 == 2:
-        says += " with a web page, which is no answer to metrics"
+        says += " with a web page, which is no answer of an API"
     elif reason is Reason.REDIRECTED:
         to = _printable(shown_endpoint(answer.headers.get("location", ""))[:200])
         says = f"{answer.peer} answered {answer.status}" + (f" and points to {to}" if to else "")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from metalscope.sending.peer import PeerOptions
 
-__all__ = ["SecretSource", "secret_source"]
+__all__ = ["SecretSource", "secret_source", "source_of"]
 
 _LARGEST_FILE: Final = 64 * 1024
 """Bytes; a key is far smaller, so a larger file is the wrong one."""
@@ -62,11 +62,25 @@ def secret_source(options: PeerOptions) -> SecretSource | None:
         ConfigurationError: ``api_key_from`` is of no known form.
         MissingExtraError: it names the keyring, and the library for it is not installed.
     """
-    if options.api_key is not None:
-        return _Given(options.api_key)
-    if options.api_key_from is None:
+    return source_of(options.api_key, options.api_key_from, options.who)
+
+
+def source_of(
+    given: SecretStr | None, kept_in: str | None, who: str, *, option: str = "api_key"
+) -> SecretSource | None:
+    """The same, of any pair of options.
+
+    Args:
+        given: the value of the option ``option``.
+        kept_in: that of the one with ``_from`` after its name.
+        who: whose options they are, as errors begin.
+        option: the name of the first of them.
+    """
+    if given is not None:
+        return _Given(given, option)
+    if kept_in is None:
         return None
-    form, _, rest = options.api_key_from.partition(":")
+    form, _, rest = kept_in.partition(":")
     match form:
         case "env":
             return _Variable(rest)
@@ -76,13 +90,13 @@ def secret_source(options: PeerOptions) -> SecretSource | None:
             return _Keyring(*rest.split("/", 1))
         case _:
             raise ConfigurationError(
-                f"{options.who}: api_key_from must begin with env:, file: or keyring:"
+                f"{who}: {option}_from must begin with env:, file: or keyring:"
             )
 
 
 class _Given(SecretSource):
-    def __init__(self, secret: SecretStr) -> None:
-        super().__init__("api_key")
+    def __init__(self, secret: SecretStr, option: str) -> None:
+        super().__init__(option)
         self._secret = secret
 
     def read(self) -> str:

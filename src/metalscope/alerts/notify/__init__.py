@@ -1,0 +1,1 @@
+"""Telling people: which messages, by which channel, until they have arrived."""
