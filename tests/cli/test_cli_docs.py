@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,23 +17,40 @@ from metalscope.cli.output import BROKEN_PIPE
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLI_PAGE = (DOCS / "cli.md").read_text(encoding="utf-8")
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 TUTORIAL = (DOCS / "getting-started.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", CLI_PAGE, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^##+ {title}\n(.*?)(?=^##+ |\Z)", CLI_PAGE, re.MULTILINE | re.DOTALL)
     assert found, title
     return found[1]
+
+
+def options_in(title: str) -> set[str]:
+    return set(re.findall(r"^\| `(-[\w-]+)[` ]", section(title), re.MULTILINE))
+
+
+def options_of(command: Any) -> set[str]:
+    return {one.opts[0] for one in command.params if one.param_type_name == "option"}
 
 
 @pytest.mark.parametrize(
     "command", ["run", "demo", "report", "health", "export", "doctor", "top", "version"]
 )
 def test_the_page_lists_exactly_the_options_there_are(command: str):
-    described = re.findall(r"^\| `(-[\w-]+)[` ]", section(command), re.MULTILINE)
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    real = [one.opts[0] for one in parameters if one.param_type_name == "option"]
-    assert sorted(described) == sorted(real)
+    assert options_in(command) == options_of(COMMANDS[command])
+
+
+@pytest.mark.parametrize("group", ["alerts", "rules"])
+def test_the_page_lists_exactly_the_commands_of_a_group_with_their_options(group: str):
+    commands = COMMANDS[group].commands
+    named = re.findall(rf"^\| `{group} (\w+)[` ]", section(group), re.MULTILINE)
+    assert named == list(commands)
+    common = options_in(group)
+    for name, command in commands.items():
+        own = options_of(command) - (common if name != "test" else set())
+        assert own == (options_in(f"{group} {name}") if own else set()), name
 
 
 def test_the_page_lists_exactly_the_exit_codes_there_are():

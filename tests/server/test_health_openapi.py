@@ -29,7 +29,14 @@ ENDLESS = "/api/v1/events"
 HOST = "testserver"
 """The name by which requests within the process are made."""
 
-PATHS = sorted(set(DESCRIPTION["paths"]) - {ENDLESS})
+OF_ALERTS = {
+    path
+    for path, operations in DESCRIPTION["paths"].items()
+    if any("alerts" in operation["tags"] for operation in operations.values())
+}
+"""They have a test of their own, with alerts."""
+
+PATHS = sorted(set(DESCRIPTION["paths"]) - OF_ALERTS - {ENDLESS})
 HEALTH_PATHS = [path for path in PATHS if DESCRIPTION["paths"][path]["get"]["tags"] == ["health"]]
 
 

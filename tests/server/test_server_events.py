@@ -28,7 +28,7 @@ def test_the_first_message_is_the_history_then_the_snapshot_then_live_ones(
         received = frames(stream.iter_lines())
         recent, first = next(received), next(received)
         assert (recent.event, recent.retry) == ("recent", "2000")
-        assert set(recent.data) == {"started_at", "points"}
+        assert set(recent.data) == {"started_at", "points", "alerts"}
         assert (first.event, first.data["total_operations"]) == ("snapshot", 1)
         assert first.event_id
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from metalscope._version import __version__
+from metalscope.cli.alerts import alerts
 from metalscope.cli.demo import DemoCommand, demo
 from metalscope.cli.doctor import DoctorCommand, doctor
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
@@ -22,6 +23,7 @@ from metalscope.cli.output import complain, emit
 from metalscope.cli.record import RecordCommand, record
 from metalscope.cli.replay import ReplayCommand, replay
 from metalscope.cli.report import ReportCommand, report
+from metalscope.cli.rules import rules_app
 from metalscope.cli.run import RunCommand, run
 from metalscope.cli.serve import ServeCommand, serve
 from metalscope.cli.top import TopCommand, top
@@ -73,6 +75,8 @@ app.command(cls=RunCommand)(run)
 app.command(cls=DemoCommand)(demo)
 app.command(cls=ReportCommand)(report)
 app.command(cls=HealthCommand)(health)
+app.add_typer(alerts)
+app.add_typer(rules_app)
 app.command(cls=RecordCommand)(record)
 app.command(cls=ReplayCommand)(replay)
 app.command(cls=ExportCommand)(export)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.help import HelpfulCommand
-from metalscope.cli.output import emit
+from metalscope.cli.output import emit, printable
+
+if TYPE_CHECKING:
+    from metalscope.cli.asking import Answer
 
 __all__ = ["HealthCommand", "ProbeName", "health"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:9464"
-MOST_BYTES: Final = 16 * 1024 * 1024
 
+_WELL: Final = 200
 _UNAVAILABLE: Final = 503
 
 
@@ -67,60 +70,31 @@ def health(
     Exits 0 where it passes, with or without a warning, 1 where it fails, and 4 where nothing
     answers.
     """
-    from metalscope.cli.fetch import base_address  # noqa: PLC0415 - loads http, ssl
+    from metalscope.cli.asking import ask  # noqa: PLC0415 - loads http, ssl
+    from metalscope.cli.fetch import base_address  # noqa: PLC0415
 
     if as_json and probe is not ProbeName.HEALTH:
         raise CommandFailed("--json is for --probe health; the others answer text", ExitCode.USAGE)
     base = base_address(url).geturl().rstrip("/")
-    status, media_type, body = _ask(base, _PATHS[probe], timeout)
+    answer = ask(base, _PATHS[probe], timeout=timeout, hints=False)
+    if answer.status not in {_WELL, _UNAVAILABLE}:
+        said = f"{base} answered {answer.status} {answer.reason}: is this a metalscope server?"
+        raise CommandFailed(printable(said), ExitCode.UNREACHABLE)
     if probe is ProbeName.HEALTH:
-        document = _document(base, media_type, body)
+        document = _document(base, answer)
         text = json.dumps(document, indent=2) if as_json else _as_text(document)
-    elif media_type != "text/plain":
+    elif answer.media_type != "text/plain":
         raise _not_ours(base)
     else:
-        text = body
-    return emit(text) or (ExitCode.FAILED if status == _UNAVAILABLE else ExitCode.OK)
+        text = answer.text
+    return emit(text) or (ExitCode.FAILED if answer.status == _UNAVAILABLE else ExitCode.OK)
 
 
-def _ask(base: str, path: str, timeout: float) -> tuple[int, str, str]:
-    """The status code, the media type and the text of the answer.
-
-    Raises:
-        CommandFailed: nothing answers, or what answers is not metalscope.
-    """
-    from http.client import HTTPException  # noqa: PLC0415 - not for help
-    from urllib.error import HTTPError  # noqa: PLC0415
-
-    from metalscope.asking import opener_for, why_no_answer  # noqa: PLC0415 - loads http, ssl
-
-    try:
-        with opener_for(base).open(base + path, timeout=timeout) as response:
-            return _read(response)
-    except HTTPError as error:
-        if error.code != _UNAVAILABLE:
-            raise CommandFailed(
-                f"{base} answered {error.code} {error.reason}: is this a metalscope server?",
-                ExitCode.UNREACHABLE,
-            ) from error
-        with error:
-            return _read(error)
-    except (OSError, HTTPException) as error:
-        cause = getattr(error, "reason", error)
-        why = why_no_answer(cause, timeout) or f"the answer is not HTTP ({type(error).__name__})"
-        raise CommandFailed(f"cannot ask {base}: {why}", ExitCode.UNREACHABLE) from error
-
-
-def _read(response: Any) -> tuple[int, str, str]:
-    body: bytes = response.read(MOST_BYTES)
-    return response.status, response.headers.get_content_type(), body.decode("utf-8", "replace")
-
-
-def _document(base: str, media_type: str, body: str) -> dict[str, Any]:
+def _document(base: str, answer: Answer) -> dict[str, Any]:
     from metalscope.health_json import MEDIA_TYPE  # noqa: PLC0415 - not for help and probes
 
     try:
-        document = json.loads(body) if media_type == MEDIA_TYPE else None
+        document = json.loads(answer.text) if answer.media_type == MEDIA_TYPE else None
     except ValueError:
         document = None
     if not isinstance(document, dict) or "status" not in document:
@@ -143,9 +117,4 @@ def _as_text(document: dict[str, Any]) -> str:
         line = f"  {one['component']:<9} {one['status']:<9} {'; '.join(one['reasons'])}"
         lines.append(line.rstrip())
     lines += (f"  note: {note}" for note in document.get("notes", ()))
-    return "\n".join(_printable(line) for line in lines)
-
-
-def _printable(text: str) -> str:
-    """No control character of a foreign text reaches the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "\n".join(printable(line) for line in lines)

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from metalscope.cli.exit_codes import MEANINGS
 from metalscope.cli.output import Style, colours_wanted
 
-__all__ = ["HelpfulCommand", "HelpfulGroup"]
+__all__ = ["HelpfulCommand", "HelpfulGroup", "HelpfulSubgroup"]
 
 Row = tuple[str, str]
 
@@ -87,8 +87,8 @@ class HelpfulCommand(_Help, TyperCommand):
     """A command with such a page of help."""
 
 
-class HelpfulGroup(_Help, TyperGroup):
-    """A command that holds commands, with a page of help that says what exit codes mean."""
+class HelpfulSubgroup(_Help, TyperGroup):
+    """A command that holds commands, with such a page of help."""
 
     def _sections(self, command: Any, ctx: Any) -> Iterator[tuple[str, Sequence[Row]]]:
         yield (
@@ -98,6 +98,13 @@ class HelpfulGroup(_Help, TyperGroup):
                 for name in command.list_commands(ctx)
             ],
         )
+        yield from super()._sections(command, ctx)
+
+
+class HelpfulGroup(HelpfulSubgroup):
+    """One whose page says what exit codes mean, too."""
+
+    def _sections(self, command: Any, ctx: Any) -> Iterator[tuple[str, Sequence[Row]]]:
         yield from super()._sections(command, ctx)
         codes = [(str(code.value), text) for code, text in MEANINGS.items()]
         yield "Exit codes", [*codes, ("any", "run: the exit code of the program it ran")]

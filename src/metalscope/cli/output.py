@@ -17,6 +17,7 @@ __all__ = [
     "complain",
     "emit",
     "is_terminal",
+    "printable",
     "say",
     "tell",
 ]
@@ -74,6 +75,11 @@ def emit(text: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return 0
+
+
+def printable(text: str) -> str:
+    """No control character of a foreign text reaches the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class Style:

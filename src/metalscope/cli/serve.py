@@ -20,6 +20,7 @@ from metalscope.cli.start import announce, server_options, start_telemetry
 
 if TYPE_CHECKING:
     from metalscope.options import MetalTelemetryOptions
+    from metalscope.server import RunningServer
 
 __all__ = ["ServeCommand", "serve"]
 
@@ -121,7 +122,10 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     for sentence in unavailable_features(options):
         say(f"warning: {sentence}")
     # It reads the sensors and no more: the server is of all processes, and this is none of them.
-    alone = override(options, {"processes_directory": None, "server": {"enabled": False}})
+    alone = override(
+        options,
+        {"processes_directory": None, "server": {"enabled": False}, "alerts": {"enabled": False}},
+    )
     host = MetalTelemetryManager(alone)
     source = HostWithProcesses(host, directory)
     with warnings.catch_warnings():
@@ -129,6 +133,13 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
         host.start()
     running.callback(host.shutdown, STOP_SECONDS)
     wanted = options.server
+    server: RunningServer | None = None
+    if options.alerts.enabled:
+        from metalscope.alerts.starting import alerts_of  # noqa: PLC0415 - where wanted
+
+        source.alerts = alerts_of(options, on_error=source.internal_error, server=lambda: server)
+        running.callback(source.alerts.close)
+        running.callback(source.subscribe(source.alerts.observe))
     server = start_server(
         source,
         host=wanted.host,

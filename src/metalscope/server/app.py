@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from metalscope.server.alerts import AlertRoutes
 from metalscope.server.files import Asset, load_assets, load_description
 from metalscope.server.health import HealthRoutes
 from metalscope.server.negotiation import preferred
@@ -25,6 +26,7 @@ from metalscope.server.sse import (
     TooManyViewersError,
     history,
 )
+from metalscope.server.writing import RefusedError, refused
 
 if TYPE_CHECKING:
     from metalscope.health_check.audience import HealthDetails
@@ -49,6 +51,9 @@ REPORT_FORMATS: Final = {
 }
 
 NO_STORE: Final = {"cache-control": "no-store"}
+
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+"""All that are served anywhere, in the order in which an answer names them."""
 
 
 def create_app(
@@ -85,10 +90,11 @@ def create_app(
             Route("/api/v1/recent", api.recent),
             Route("/api/v1/report", api.report),
             Route("/api/v1/events", api.events),
+            *api.alerts.routes(),
             *(Route(f"/{path}", _file(asset)) for path, asset in assets.items()),
         ],
         middleware=[Middleware(Guard, allowed_hosts=allowed_hosts, on_error=api.failed)],
-        exception_handlers={HTTPException: _http_problem},
+        exception_handlers={HTTPException: _http_problem, RefusedError: refused},
     )
     app.state.hub = api.hub
     return app
@@ -100,6 +106,7 @@ class _Api:
     def __init__(self, telemetry: TelemetrySource, max_viewers: int) -> None:
         self._telemetry = telemetry
         self._asker = Asker(at_once=QUESTIONS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.alerts = AlertRoutes(telemetry, self._asker)
         self.hub = EventHub(telemetry, self._asker, max_viewers=max_viewers)
 
     def failed(self, error: BaseException) -> None:
@@ -175,4 +182,9 @@ async def _http_problem(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == 404:
         return problem(404, "Not Found", f"nothing is served at {request.url.path}")
+    if error.status_code == 405:
+        there = (error.headers or {}).get("Allow", "")
+        allowed = [method for method in METHODS if method in there.split(", ")]
+        names = ", ".join(allowed)
+        return problem(405, "Method Not Allowed", f"this address serves {names}", {"allow": names})
     return problem(error.status_code, error.detail, error.detail, error.headers)

@@ -49,7 +49,7 @@ def problem(
 
 
 class Guard:
-    """Lets GET and HEAD with a known Host through, and lets no exception out.
+    """Lets requests with a known Host through, and lets no exception out.
 
     Args:
         app: what is guarded.
@@ -99,10 +99,6 @@ class Guard:
                 await answer(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
-        if scope["method"] not in ("GET", "HEAD"):
-            return problem(
-                405, "Method Not Allowed", "only GET and HEAD are served", {"allow": "GET, HEAD"}
-            )
         if "*" in self._allowed:
             return None
         hosts = Headers(scope=scope).getlist("host")

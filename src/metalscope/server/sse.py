@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Receive, Scope, Send
 
+from metalscope.alert_report import Alert, AlertState
 from metalscope.fork import reset_in_child
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ and an empty ``alive`` event, since a browser does not show comments to a page."
 
 POINTS_PER_UPDATE: Final = 15
 """Latest points of activity in each update, so that a viewer that skipped some has them all."""
+
+ALERTS_PER_UPDATE: Final = 100
+"""Alerts in each update, the gravest first; the rest are only counted."""
 
 
 class TooManyViewersError(Exception):
@@ -155,7 +159,7 @@ class EventHub:
         """What to send to one viewer until the hub closes."""
         snapshot = await self._asker.ask(self._telemetry.get_snapshot)
         first = _Update.of(snapshot)
-        yield b"retry: %d\n\n" % RETRY_MS + _frame("recent", history(snapshot))
+        yield b"retry: %d\n\n" % RETRY_MS + _frame("recent", self._opening(snapshot))
         yield first.frames_after(first.sequence_seen(last_event_id))
         seen = first.last_sequence
         while not viewer.gone:
@@ -171,6 +175,10 @@ class EventHub:
             if update is not None and update.timestamp > first.timestamp:
                 yield update.frames_after(seen)
                 seen = max(seen, update.last_sequence)
+
+    def _opening(self, snapshot: MetalTelemetrySnapshot) -> dict[str, Any]:
+        # Without it a page could not tell that nothing fires from that nobody looks.
+        return history(snapshot) | {"alerts": getattr(self._telemetry, "alerts", None) is not None}
 
     def _on_tick(self, snapshot: MetalTelemetrySnapshot) -> None:
         loop = self._loop
@@ -264,7 +272,16 @@ def _live(snapshot: MetalTelemetrySnapshot) -> dict[str, Any]:
         del operation["outcomes"]
     latest = snapshot.recent.points[-POINTS_PER_UPDATE:]
     data["recent"]["points"] = [_point(point) for point in latest]
+    # A thousand may fire at once, which would be a megabyte a tick for each viewer.
+    data["alerts_omitted"] = max(0, len(snapshot.alerts) - ALERTS_PER_UPDATE)
+    if data["alerts_omitted"]:
+        shown = sorted(snapshot.alerts, key=_gravest_first)[:ALERTS_PER_UPDATE]
+        data["alerts"] = [alert.to_dict() for alert in shown]
     return data
+
+
+def _gravest_first(alert: Alert) -> tuple[int, bool]:
+    return -alert.severity.rank, alert.state is AlertState.PENDING
 
 
 def _point(point: ActivityPoint) -> list[float | None]:

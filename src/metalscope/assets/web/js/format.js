@@ -2,6 +2,7 @@
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const momentFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const shortClockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 export const DASH = "—";
@@ -111,6 +112,19 @@ export function reading(kind, unit, value) {
   return { text: significant(value / scale), unit: name };
 }
 
+/** A number in the unit of its metric, as an alert has it: without one it is a count. */
+export function figure(value, unit) {
+  if (!isKnown(value)) return absent("not known");
+  if (unit === "ms") return duration(value);
+  if (unit === "seconds") return value < 600 ? duration(value * 1000) : { text: span(value) };
+  if (unit === "bytes") return bytes(value);
+  if (unit === "percent") return percent(value);
+  if (unit === "ratio") return share(value);
+  if (unit in SCALED) return reading("", unit, value);
+  const text = Number.isSafeInteger(value) ? count(value).text : significant(value);
+  return { text, unit: unit || undefined };
+}
+
 /** Seconds as the two largest units, such as 3 h 12 min. */
 export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds));
@@ -121,6 +135,11 @@ export function span(seconds) {
 }
 
 export const clock = (date) => clockFormat.format(date);
+
+/** The time of day, with the date where it is another day's. */
+export const moment = (date) =>
+  date.toDateString() === new Date().toDateString() ? clock(date) : momentFormat.format(date);
+
 export const shortClock = (date) => shortClockFormat.format(date);
 
 /** very_slow, out_of_memory → very slow, out of memory. */

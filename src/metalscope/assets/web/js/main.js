@@ -1,5 +1,6 @@
 // Puts the pieces together: stream → state → one drawing a frame.
 
+import { createAlerts, firingText } from "./alerts.js";
 import { createChart } from "./charts.js";
 import { setText } from "./dom.js";
 import { createCustom, createEvents } from "./events.js";
@@ -56,6 +57,15 @@ $("charts").append(...Object.values(charts).map((chart) => chart.node));
 
 const panels = [
   createTiles($("tiles")),
+  createAlerts(
+    {
+      card: $("alerts-card"),
+      hint: $("alerts-hint"),
+      body: $("alerts"),
+      history: $("alerts-history"),
+    },
+    () => draw(),
+  ),
   createOperations(
     {
       body: $("operations-body"),
@@ -81,7 +91,8 @@ function showProcess({ snapshot }) {
   const up = `up ${format.span(snapshot.uptime_seconds)}`;
   const parts = system ? [system.host, `pid ${system.pid}`, up] : [up];
   setText($("process"), parts.join(" · "));
-  document.title = system ? `metalscope · ${system.host}` : "metalscope";
+  const firing = firingText(snapshot);
+  document.title = `${firing && `(${firing}) `}metalscope${system ? ` · ${system.host}` : ""}`;
 }
 
 function showCharts({ activity, memory }) {

@@ -11,6 +11,7 @@ export const resourceKey = (resource) => JSON.stringify([resource.kind, resource
 export function createState() {
   return {
     startedAt: null,
+    alertsOn: false, // whether the program looks at rules, so that silence means that all is well
     snapshot: null,
     activity: { t: [], operations: [], errorRate: [], mean: [] },
     memory: { t: [], pools: new Map() },
@@ -20,12 +21,13 @@ export function createState() {
 }
 
 /** The history the server sends when a stream opens. It replaces ours, gaps and all. */
-export function takeRecent(state, { started_at, points }) {
+export function takeRecent(state, { started_at, points, alerts }) {
   const startedAt = Date.parse(started_at);
   if (state.startedAt !== null && state.startedAt !== startedAt) {
     Object.assign(state, createState()); // another run of the program: nothing carries over
   }
   state.startedAt = startedAt;
+  state.alertsOn = alerts === true;
   state.activity = { t: [], operations: [], errorRate: [], mean: [] };
   takePoints(state.activity, points);
 }

@@ -1,0 +1,38 @@
+// What the page asks the program to change. It goes to the page's own origin only.
+
+const SILENCE_MS = 3_600_000;
+const WHO = "dashboard";
+
+/** Resolves to {ok, data} or {ok: false, why}, and never fails. */
+export async function ask(address, method = "GET", body = undefined) {
+  const sent = body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  try {
+    const answer = await fetch(address, { method, ...sent });
+    const data = await answer.json();
+    return answer.ok ? { ok: true, data } : { ok: false, why: data.detail ?? `answered ${answer.status}` };
+  } catch {
+    return { ok: false, why: "the program did not answer" };
+  }
+}
+
+const addressOf = (alert) => `api/v1/alerts/${encodeURIComponent(alert.id)}`;
+
+export const fetchAlert = (id) => ask(addressOf({ id }));
+export const acknowledge = (alert) => ask(`${addressOf(alert)}/acknowledge`, "POST", { by: WHO });
+export const unacknowledge = (alert) => ask(`${addressOf(alert)}/acknowledge`, "DELETE");
+export const endSilence = (silence) => ask(`api/v1/silences/${encodeURIComponent(silence.id)}`, "DELETE");
+
+/** An hour of quiet for this rule with these labels, however grave it gets. */
+export function silence(alert) {
+  return ask("api/v1/silences", "POST", {
+    matchers: [["alertname", alert.rule], ...Object.entries(alert.labels)].map(matcher),
+    duration: SILENCE_MS / 1000,
+    created_by: WHO,
+    comment: alert.title.replaceAll(/\p{Cc}/gu, " ").slice(0, 200),
+  });
+}
+
+function matcher([name, value]) {
+  const escaped = value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+  return `${name}="${escaped}"`;
+}
