@@ -14,6 +14,7 @@ from metalscope.operation import Component, MetalError, OperationKind, Performan
 
 if TYPE_CHECKING:
     from metalscope.accelerator import MetalAccelerator
+    from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.builder import MetalTelemetryBuilder
     from metalscope.default import add_metal_telemetry, get_telemetry
     from metalscope.health.monitor import MetalHealthMonitor
@@ -28,6 +29,7 @@ __all__ = [
     "Component",
     "HealthStatus",
     "MetalAccelerator",
+    "MetalAlertsManager",
     "MetalBackendHealthCheck",
     "MetalError",
     "MetalHealthMonitor",
@@ -48,6 +50,7 @@ __all__ = [
 _HOME = {
     "HealthStatus": "snapshot",
     "MetalAccelerator": "accelerator",
+    "MetalAlertsManager": "alerts.manager",
     "MetalBackendHealthCheck": "health_check",
     "MetalHealthMonitor": "health.monitor",
     "MetalProductionReport": "report",

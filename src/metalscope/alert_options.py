@@ -32,6 +32,7 @@ from metalscope.option_types import (
     NotificationTarget,
     Percent,
     Port,
+    Rate,
     SecretHeaders,
     shown_endpoint,
 )
@@ -134,7 +135,9 @@ class AlertRuleOptions(Options):
         description="How long it goes on firing after the expression last held.",
     )
     summary: str = Field(
-        "", description="Its title; `{value}` and `{label}` stand for what was found."
+        "",
+        description="Its title; `{value}` and `{label}` stand for what was found, see "
+        "[titles](alerts.md#titles).",
     )
     description: str = Field("", description="More about it, written like the summary.")
     component: Component | None = Field(
@@ -203,7 +206,8 @@ class SmtpOptions(Options):
     security: Literal["none", "starttls", "tls"] | None = Field(
         None,
         description="How the connection is secured: not, by STARTTLS, or TLS from the start; where "
-        "nothing is set, by STARTTLS, and not at all to this machine itself.",
+        "nothing is set, by STARTTLS, where the port is 465 by TLS, and not at all to this machine "
+        "itself.",
     )
     user: str | None = Field(None, min_length=1, description="Who logs in.")
     password: SecretStr | None = Field(None, description="The password; secret.")
@@ -211,7 +215,8 @@ class SmtpOptions(Options):
         None, description="Where it is read from, as `api_key_from` of an exporter."
     )
     sender: str | None = Field(
-        None, description="The address mails come from; where none is set, metalscope@ the host."
+        None,
+        description="The address mails come from; where none is set, metalscope@ this machine.",
     )
     tls: TlsOptions = Field(TlsOptions.defaults(), description="Its secure connection.")
 
@@ -280,6 +285,12 @@ class ChannelOptions(Options):
         default_factory=dict, description="HTTP headers for the proxy; secret."
     )
     tls: TlsOptions = Field(TlsOptions.defaults(), description="Its secure connection.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_from is not None:
+            raise ValueError("has both api_key and api_key_from; give one of them")
+        return self
 
     @property
     def endpoint(self) -> str | None:
@@ -400,6 +411,11 @@ class AlertsOptions(Options):
     kernel_execution_failure_window: Duration = Field(
         timedelta(minutes=5), description="The window failed kernels are counted in."
     )
+    failing_share_threshold: Rate = Field(
+        0.05,
+        description="Share of operations, 0 to 1, that must fail besides for failures to raise an "
+        "alert: five of a million are no incident. 0 goes by the counts alone.",
+    )
     slow_operation_threshold_ms: Milliseconds = Field(
         100.0,
         description="An operation that takes longer, in ms, counts towards the alert; the next "
@@ -411,6 +427,11 @@ class AlertsOptions(Options):
     slow_operation_window: Duration = Field(
         timedelta(minutes=15), description="The window slow runs are counted in."
     )
+    slow_share_threshold: Rate = Field(
+        0.1,
+        description="Share of an operation's runs, 0 to 1, that must be slow besides. 0 goes by "
+        "the count alone.",
+    )
     high_gpu_utilization_threshold: Percent = Field(
         90.0, description="GPU utilisation in percent above which an alert is raised."
     )
@@ -421,7 +442,8 @@ class AlertsOptions(Options):
         85.0, description="Memory utilisation in percent above which an alert is raised."
     )
     high_resource_utilization_threshold: Percent = Field(
-        85.0, description="Utilisation of any other resource in percent that raises an alert."
+        85.0,
+        description="Utilisation of the host's memory in percent above which an alert is raised.",
     )
     error_rate_alert_threshold: Count = Field(
         10, description="Errors of one type within the window that raise an alert; a count."

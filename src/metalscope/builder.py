@@ -45,6 +45,8 @@ class MetalTelemetryBuilder:
         self._settings: dict[str, Any] = {}
         self._exporters: list[dict[str, Any]] = []
         self._objectives: list[dict[str, Any]] = []
+        self._rules: list[dict[str, Any]] = []
+        self._channels: list[dict[str, Any]] = []
 
     def add_prometheus(
         self,
@@ -191,6 +193,61 @@ class MetalTelemetryBuilder:
             alerts__notification_endpoints=(*said_before, *map(_secret, targets)) or None,
         )
 
+    def add_alert_channel(
+        self,
+        name: str,
+        target: str | SecretStr | None = None,
+        *,
+        kind: str | None = None,
+        **more: Any,
+    ) -> Self:
+        """Tell one more place of alerts, with options of its own.
+
+        Args:
+            name: its name in logs and metrics.
+            target: the webhook's URL, e-mail addresses, or a key.
+            kind: what it is, such as ``slack``; where ``None``, the target tells.
+            more: more options of a channel, such as ``min_severity="high"``.
+        """
+        self._channels.append(
+            {
+                "name": name,
+                "type": kind,
+                "target": None if target is None else _secret(target),
+                **more,
+            }
+        )
+        return self._set(alerts__enable_notifications=True)
+
+    def add_alert_rule(
+        self,
+        name: str,
+        expr: str,
+        *,
+        hold: DurationLike | None = None,
+        severity: str | None = None,
+        **more: Any,
+    ) -> Self:
+        """Raise an alert of this name while an expression gives something.
+
+        Args:
+            name: the alert's name.
+            expr: in the language of rules, see docs/alert-rules.md.
+            hold: how long it must hold first; ``for`` in files.
+            severity: low, medium, high or critical.
+            more: more options of a rule, such as ``summary``.
+        """
+        said = {"for": hold, "severity": severity}
+        self._rules.append(
+            {
+                "name": name,
+                "expr": expr,
+                **{option: value for option, value in said.items() if value is not None},
+                **more,
+            }
+        )
+        return self
+
     def set_intervals(
         self,
         reporting: DurationLike | None = None,
@@ -304,6 +361,10 @@ class MetalTelemetryBuilder:
             settings["export__exporters"] = [dict(exporter) for exporter in self._exporters]
         if self._objectives:
             settings["health_monitor__objectives"] = [dict(one) for one in self._objectives]
+        if self._rules:
+            settings["alerts__rules"] = [dict(one) for one in self._rules]
+        if self._channels:
+            settings["alerts__channels"] = [dict(one) for one in self._channels]
         return load_options(overrides=settings)
 
     def build(self) -> MetalTelemetryManager:

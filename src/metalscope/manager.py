@@ -25,9 +25,11 @@ from metalscope.sensors.host import HostSensor
 from metalscope.series import Retired, SeriesBook
 from metalscope.services import (
     join_processes,
+    start_alerts_for,
     start_exporters_for,
     start_health_for,
     start_server_for,
+    telemetry_of,
 )
 from metalscope.snapshot import (
     DeviceInfo,
@@ -40,6 +42,7 @@ from metalscope.timed import Function, timed
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.analysis import ReportThresholds
     from metalscope.export.base import MetricsExporter
     from metalscope.export.exporter import MetalMetricsExporter
@@ -120,6 +123,8 @@ class MetalTelemetryManager(Recording):
         self.server: RunningServer | None = None
         self.exporter: MetalMetricsExporter | None = None
         self.history: History | None = None
+        self.alerts: MetalAlertsManager | None = None
+        """Raises alerts while this is started; ``None`` where ``alerts.enabled`` is false."""
         self._series = SeriesBook()
         self._activity = ActivityWindow(self.options.history_window.total_seconds())
         self._started_at = datetime.now(UTC)
@@ -189,8 +194,10 @@ class MetalTelemetryManager(Recording):
                 directory = self.options.processes_directory
                 file = join_processes(self, directory) if directory is not None else None
                 start_exporters_for(self)
+                source = telemetry_of(self, file)
+                start_alerts_for(self, source)
                 if self.options.server.enabled:
-                    self.server = start_server_for(self, file)
+                    self.server = start_server_for(self, source)
             except BaseException:
                 self._stop_services()
                 raise
@@ -210,6 +217,9 @@ class MetalTelemetryManager(Recording):
             join_processes(self, directory)
             start_health_for(self)
             start_exporters_for(self)
+            # Where one serves all of them, it also raises the alerts of all.
+            if not self.options.server.enabled:
+                start_alerts_for(self, self)
             self._start_tick()
         except Exception as error:  # noqa: BLE001 - law: the program's fork must go on
             self.internal_error("processes", error)
@@ -315,6 +325,7 @@ class MetalTelemetryManager(Recording):
             operations=operations,
             resources=resources,
             health=self.health.report(recent, resources),
+            alerts=() if self.alerts is None else self.alerts.active,
             recent=recent,
             custom=self._custom.collect(),
             events=self._events.latest(EVENTS_IN_SNAPSHOT),
@@ -324,6 +335,7 @@ class MetalTelemetryManager(Recording):
                 overflowed=self._recorder.overflowed + self._custom.overflowed,
                 dropped=MappingProxyType(self._dropped()),
                 exporters=() if self.exporter is None else self.exporter.status(),
+                channels=() if self.alerts is None else self.alerts.channels(),
             ),
             retired_operations=retired.operations,
             retired_errors=retired.errors,
@@ -377,7 +389,7 @@ class MetalTelemetryManager(Recording):
         for stop in reversed(services):
             # One service must not keep the next alive.
             self._guarded("shutdown", stop)
-        self.server = self.exporter = self.history = None
+        self.server = self.exporter = self.history = self.alerts = None
 
     def _run(self) -> None:
         tick = self.options.tick_interval.total_seconds()
@@ -443,6 +455,8 @@ class MetalTelemetryManager(Recording):
         dropped = {"events": self._events.dropped, **self.health.dropped()}
         if self.history is not None:
             dropped["history"] = self.history.dropped
+        if self.alerts is not None:
+            dropped["alerts"] = self.alerts.dropped
         if self.server is not None:
             dropped["viewers"] = self.server.skipped
         return dropped

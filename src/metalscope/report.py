@@ -21,6 +21,7 @@ from metalscope.analysis import (
 )
 from metalscope.health_analysis import HealthAnalysis, analyse_health
 from metalscope.performance_score import PerformanceScore
+from metalscope.report_alerts import ALERTS_HEAD, alert_rows
 from metalscope.report_counters import (
     COUNTERS_HEAD,
     DEVICES_HEAD,
@@ -115,6 +116,8 @@ class MetalProductionReport:
         if system is not None and system.devices:
             yield "Devices", _Body(DEVICES_HEAD, device_rows(system.devices))
         yield "Trends", _trends_table(self.trends)
+        if self.snapshot.alerts:
+            yield "Alerts", _Body(ALERTS_HEAD, alert_rows(self.snapshot.alerts))
         yield from self._health_sections()
         yield (
             "Recommendations",

@@ -1,4 +1,4 @@
-"""What runs beside a manager while it is started: server, exporters, the shared process file."""
+"""What runs beside a manager while it is started: server, exporters, alerts, the process file."""
 
 from __future__ import annotations
 
@@ -13,29 +13,46 @@ if TYPE_CHECKING:
     from metalscope.history import History
     from metalscope.manager import MetalTelemetryManager
     from metalscope.objectives import ObjectiveTracker
-    from metalscope.processes import ProcessFile
+    from metalscope.processes import ProcessFile, ProcessGroup
     from metalscope.server import RunningServer
     from metalscope.server.source import TelemetrySource
 
-__all__ = ["join_processes", "start_exporters_for", "start_health_for", "start_server_for"]
+__all__ = [
+    "join_processes",
+    "start_alerts_for",
+    "start_exporters_for",
+    "start_health_for",
+    "start_server_for",
+    "telemetry_of",
+]
 
 EXIT_SECONDS: Final = 5.0
 """How long a process waits at its end for its last counts to be written, or a prediction to end."""
 
 
-def start_server_for(manager: MetalTelemetryManager, file: ProcessFile | None) -> RunningServer:
-    """Serve a manager, or where it keeps a file in a shared directory, all processes there.
+def telemetry_of(
+    manager: MetalTelemetryManager, file: ProcessFile | None
+) -> MetalTelemetryManager | ProcessGroup:
+    """What a manager serves: itself, or where it has a file in a shared directory, all there.
 
     Raises:
-        ConfigurationError: the address or the directory cannot be used.
+        ConfigurationError: the directory cannot be used.
+    """
+    if file is None or not manager.options.server.enabled:
+        return manager
+    return _group(manager, file)
+
+
+def start_server_for(manager: MetalTelemetryManager, source: TelemetrySource) -> RunningServer:
+    """Serve what :func:`telemetry_of` gives.
+
+    Raises:
+        ConfigurationError: the address cannot be used.
         MissingExtraError: the server's libraries are not installed.
     """
     from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
 
     options = manager.options
-    source: TelemetrySource = manager
-    if file is not None:
-        source = _group(manager, file)
     server = start_server(
         source,
         host=options.server.host,
@@ -80,6 +97,27 @@ def start_exporters_for(manager: MetalTelemetryManager, *, even_if_none: bool = 
     unsubscribe = manager.subscribe(runner.consume)
     manager.on_shutdown(runner.shutdown)
     manager.on_shutdown(unsubscribe)
+
+
+def start_alerts_for(
+    manager: MetalTelemetryManager, source: MetalTelemetryManager | ProcessGroup
+) -> None:
+    """Raise alerts over the snapshots of ``source``, where the options say so.
+
+    Raises:
+        ConfigurationError: a rule, a channel or the file they are kept in cannot be used.
+        MissingExtraError: a channel's library is not installed.
+    """
+    if not manager.options.alerts.enabled:
+        return
+    from metalscope.alerts.starting import alerts_of  # noqa: PLC0415 - only where it is started
+
+    alerts = alerts_of(
+        manager.options, on_error=manager.internal_error, server=lambda: manager.server
+    )
+    manager.alerts = source.alerts = alerts
+    manager.on_shutdown(alerts.close)
+    manager.on_shutdown(source.subscribe(alerts.observe))
 
 
 def start_health_for(manager: MetalTelemetryManager) -> None:
@@ -172,7 +210,7 @@ def _flush_at_the_end(manager: MetalTelemetryManager) -> None:
     util.Finalize(None, manager.shutdown, args=(EXIT_SECONDS,), exitpriority=0)
 
 
-def _group(manager: MetalTelemetryManager, file: ProcessFile) -> TelemetrySource:
+def _group(manager: MetalTelemetryManager, file: ProcessFile) -> ProcessGroup:
     from metalscope.processes import ProcessGroup  # noqa: PLC0415 - loads pydantic
 
     options = manager.options

@@ -158,3 +158,21 @@ def test_files_that_could_not_be_read_are_said(tmp_path):
     file.close()
     (one,) = check_directory(str(tmp_path))
     assert (one.state, "1 files there could not be read" in one.why) == (State.BROKEN, True)
+
+
+def test_each_channel_of_alerts_is_made_and_nothing_is_sent_to_it(tmp_path):
+    file = tmp_path / "o.yaml"
+    file.write_text(
+        """
+        alerts:
+          enable_notifications: true
+          notification_endpoints: ["http://127.0.0.1:1/hook-that-is-secret"]
+          channels:
+            - {name: bad, target: "https://example.com/", title: "{{ nonsense }}"}
+        """
+    )
+    channels = found(file)
+    assert channels["webhook"].state is State.WORKS
+    assert channels["bad"].state is State.BROKEN
+    assert "nonsense" in channels["bad"].why
+    assert not any("secret" in f"{one.what}{one.why}" for one in channels.values())

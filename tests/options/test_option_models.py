@@ -193,7 +193,7 @@ BAD = [
     ("export__exporters", [{"type": "datadog", "api_key": ""}], "must not be empty"),
     ("export__exporters", [{"type": "datadog", "headers": {"a b": "c"}}], "HTTP header names"),
     ("export__exporters", [{"type": "datadog", "headers": {"a": "b\r\nc"}}], "control characters"),
-    ("alerts__notification_endpoints", ["nobody"], "the URL of a webhook or an e-mail address"),
+    ("alerts__notification_endpoints", ["nobody"], "the URL of a webhook, e-mail addresses"),
     ("logging__external_log_endpoints", ["elastic"], "must be a URL"),
     ("server", 9464, "must be a group of options"),
 ]

@@ -56,6 +56,9 @@ def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_pat
             server=ServerOptions(enabled=True, port=0),
             export=ExportOptions(exporters=(file,)),
             history=HistoryOptions(path=tmp_path / "history.db"),
+            alerts=AlertsOptions(
+                enable_notifications=True, notification_endpoints=("ops@example.com",)
+            ),
             health_monitor=HealthMonitorOptions(
                 objectives=(ObjectiveOptions(name="quick", target=0.99),)
             ),
@@ -70,7 +73,8 @@ def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_pat
         telemetry._clean_up()
         instrument("torch", telemetry)
         uninstrument("torch")
-    assert seen == {option for option in OPTIONS if is_read(option)}
+    with_a_certificate = {"alerts.smtp.tls.key_file"}
+    assert seen == {option for option in OPTIONS if is_read(option)} - with_a_certificate
 
 
 def test_what_is_marked_as_not_read_exists() -> None:
@@ -96,14 +100,42 @@ def test_options_that_work_are_not_complained_of() -> None:
 
 def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -> None:
     options = MetalTelemetryOptions(
-        logging=LoggingOptions(max_buffer_size=3),
-        alerts=AlertsOptions(enable_notifications=True, error_rate_window="1m"),
+        logging=LoggingOptions(max_buffer_size=3, use_json_format=True),
+        alerts=AlertsOptions(error_rate_window="1m"),
     )
     assert unavailable_features(options) == [
-        "logging.max_buffer_size: this version of metalscope does not read this yet",
-        "alerts.enable_notifications, alerts.error_rate_window: "
+        "logging.use_json_format, logging.max_buffer_size: "
         "this version of metalscope does not read this yet",
     ]
+
+
+@pytest.mark.parametrize(
+    ("alerts", "sentences"),
+    [
+        ({"notification_endpoints": ["ops@example.com"], "enable_notifications": True}, []),
+        (
+            {"enable_notifications": True},
+            ["alerts.enable_notifications is true, and no channel is named: nobody is told"],
+        ),
+        (
+            {"notification_endpoints": ["ops@example.com"]},
+            [
+                "alerts.notification_endpoints: alerts.enable_notifications is false, "
+                "so nobody is told"
+            ],
+        ),
+        (
+            {
+                "channels": [{"name": "ops", "target": "ops@example.com"}],
+                "enable_notifications": True,
+                "enabled": False,
+            },
+            ["alerts.channels: alerts.enabled is false, so nobody is told"],
+        ),
+    ],
+)
+def test_alerts_that_nobody_would_hear_of_are_told(alerts, sentences) -> None:
+    assert unavailable_features(MetalTelemetryOptions(alerts=alerts)) == sentences
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from metalscope.alert_options import AlertsOptions
 from metalscope.config.schema import dotted, options_of
 from metalscope.errors import ConfigurationError
 from metalscope.export.prometheus_endpoint import meaning
@@ -18,7 +19,7 @@ from metalscope.options import ExporterType, MetalTelemetryOptions
 
 __all__ = ["NOT_READ_YET", "is_read", "unavailable_features"]
 
-NOT_READ_YET: Final = frozenset({"logging", "alerts"})
+NOT_READ_YET: Final = frozenset({"logging"})
 """Options, and whole groups, that nothing reads in this version."""
 
 # Each of them has a sentence of its own.
@@ -33,7 +34,7 @@ def is_read(option: str) -> bool:
 
 def unavailable_features(options: MetalTelemetryOptions) -> list[str]:
     """One sentence for each thing asked for that this version does not do, or does otherwise."""
-    return [*_unread(options), *_exporters(options)]
+    return [*_unread(options), *_exporters(options), *_alerts(options.alerts)]
 
 
 def _unread(options: MetalTelemetryOptions) -> Iterator[str]:
@@ -66,6 +67,22 @@ def _exporters(options: MetalTelemetryOptions) -> Iterator[str]:
             yield f"{who}: {meant.note}"
         if meant.protocol == "scrape":
             yield from (f"{who}: {what}" for what in _of_a_scrape(exporter, options))
+
+
+def _alerts(options: AlertsOptions) -> Iterator[str]:
+    """What is to be known before anybody waits for a message that is not sent."""
+    places = (
+        ("channels", options.channels),
+        ("notification_endpoints", options.notification_endpoints),
+    )
+    named = [f"alerts.{name}" for name, given in places if given]
+    if not named:
+        if options.enable_notifications:
+            yield "alerts.enable_notifications is true, and no channel is named: nobody is told"
+    elif not options.enabled:
+        yield f"{' and '.join(named)}: alerts.enabled is false, so nobody is told"
+    elif not options.enable_notifications:
+        yield f"{' and '.join(named)}: alerts.enable_notifications is false, so nobody is told"
 
 
 def _of_a_scrape(exporter: ExporterOptions, options: MetalTelemetryOptions) -> Iterator[str]:

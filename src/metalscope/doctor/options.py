@@ -13,14 +13,15 @@ from metalscope.config import CONFIG_VARIABLE, load_options, unavailable_feature
 from metalscope.config.schema import dotted, options_of
 from metalscope.doctor.diagnosis import Diagnosis, State
 from metalscope.doctor.plan import EXPORTERS
-from metalscope.errors import ConfigurationError
+from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.prometheus_endpoint import meaning
 from metalscope.option_types import shown_endpoint
-from metalscope.options import ExporterOptions, ExporterType, MetalTelemetryOptions
+from metalscope.options import AlertsOptions, ExporterOptions, ExporterType, MetalTelemetryOptions
 
 __all__ = ["EXPORTERS", "GROUP", "PROCESSES", "check_directory", "check_options"]
 
 GROUP: Final = "options"
+ALERTS: Final = "alerts"
 PROCESSES: Final = "processes"
 
 _CONNECTED: Final = ("http://", "https://", "grpc://", "grpcs://")
@@ -59,6 +60,7 @@ def check_options(config: str | None) -> Iterator[Diagnosis]:
     yield from _exporters(options.export.exporters, sentences)
     if not options.export.exporters:
         yield Diagnosis(EXPORTERS, "exporters", State.ABSENT, why="the options name none")
+    yield from _channels(options.alerts)
     if options.processes_directory is None:
         why = "no processes_directory is set: each process counts alone"
         yield Diagnosis(PROCESSES, "directory", State.ABSENT, why=why)
@@ -169,6 +171,33 @@ def _exporters(
         elif said or not _connects(exporter):
             what = "configured" if said else "configured; nothing to connect to is named"
             yield Diagnosis(EXPORTERS, exporter.name, State.WORKS, what, said, facts=facts)
+
+
+def _channels(options: AlertsOptions) -> Iterator[Diagnosis]:
+    """Each place that is told of alerts, made as a program would; nothing is sent to it."""
+    if not (options.channels or options.notification_endpoints):
+        yield Diagnosis(ALERTS, "channels", State.ABSENT, why="the options name none")
+        return
+    from metalscope.alerts.notify.registry import (  # noqa: PLC0415 - only where there are any
+        channels_of,
+        create_notifier,
+    )
+
+    try:
+        channels = channels_of(options)
+    except ConfigurationError as error:
+        yield Diagnosis(ALERTS, "channels", State.BROKEN, why=str(error), remedy="mend it")
+        return
+    for channel in channels:
+        facts = {"type": channel.type}
+        try:
+            create_notifier(channel, options.smtp).shutdown()
+        except (ConfigurationError, MissingExtraError) as error:
+            remedy = "mend what it names"
+            yield Diagnosis(ALERTS, channel.name, State.BROKEN, why=str(error), remedy=remedy)
+        else:
+            what = f"{channel.type}; `metalscope alerts test {channel.name}` sends a message"
+            yield Diagnosis(ALERTS, channel.name, State.WORKS, what=what, facts=facts)
 
 
 def _endpoints(exporters: Iterable[ExporterOptions]) -> list[dict[str, str]]:

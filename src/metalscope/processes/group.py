@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from metalscope.activity import ActivityWindow, Totals
 from metalscope.consumers import Consumer, Consumers
@@ -25,6 +25,9 @@ from metalscope.snapshot import (
     MetalTelemetrySnapshot,
     TelemetryEvent,
 )
+
+if TYPE_CHECKING:
+    from metalscope.alerts.manager import MetalAlertsManager
 
 __all__ = ["ProcessGroup"]
 
@@ -67,6 +70,8 @@ class ProcessGroup:
         self._events: EventOrder[TelemetryEvent] = EventOrder(EVENTS)
         self._health_events: EventOrder[HealthEvent] = EventOrder(EVENTS)
         self._consumers = Consumers(self._errors.report)
+        self.alerts: MetalAlertsManager | None = None
+        """Raises alerts over all processes; whoever starts it puts it here."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metalscope-group", daemon=True)
 

@@ -18,6 +18,7 @@ from metalscope.snapshot import (
 )
 
 if TYPE_CHECKING:
+    from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.consumers import Consumer
     from metalscope.manager import MetalTelemetryManager
 
@@ -42,6 +43,8 @@ class HostWithProcesses:
             directory, tick=host.options.tick_interval, window=host.options.history_window
         )
         self.internal_error = self._processes.internal_error
+        self.alerts: MetalAlertsManager | None = None
+        """Raises alerts over all of it; whoever starts it puts it here."""
 
     def start(self) -> None:
         """Begin to read each tick."""
@@ -53,7 +56,7 @@ class HostWithProcesses:
 
     def get_snapshot(self) -> MetalTelemetrySnapshot:
         """Read all processes and the sensors now."""
-        return with_host(self._processes.get_snapshot(), self._host.get_snapshot())
+        return self._with_alerts(self._processes.get_snapshot())
 
     def generate_report(self) -> MetalProductionReport:
         """Read all processes and the sensors now, and analyse."""
@@ -61,8 +64,17 @@ class HostWithProcesses:
 
     def subscribe(self, consumer: Consumer) -> Callable[[], None]:
         """Call ``consumer`` with a snapshot each tick; return what ends that."""
-        return self._processes.subscribe(
-            lambda snapshot: consumer(with_host(snapshot, self._host.get_snapshot()))
+        return self._processes.subscribe(lambda snapshot: consumer(self._with_alerts(snapshot)))
+
+    def _with_alerts(self, processes: MetalTelemetrySnapshot) -> MetalTelemetrySnapshot:
+        whole = with_host(processes, self._host.get_snapshot())
+        if self.alerts is None:
+            return whole
+        channels = (*self.alerts.channels(), *whole.internals.channels)
+        return replace(
+            whole,
+            alerts=(*self.alerts.active, *whole.alerts),
+            internals=replace(whole.internals, channels=channels),
         )
 
 
@@ -95,6 +107,7 @@ def with_host(
             overflowed=processes.internals.overflowed,
             dropped=processes.internals.dropped,
             exporters=processes.internals.exporters,
+            channels=processes.internals.channels,
         ),
     )
 

@@ -1,0 +1,48 @@
+"""A MetalAlertsManager by the options of telemetry: where it keeps things, what it links to."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from metalscope.alerts.links import Links
+from metalscope.alerts.manager import MetalAlertsManager
+from metalscope.alerts.places import store_for
+
+if TYPE_CHECKING:
+    from metalscope.options import MetalTelemetryOptions
+    from metalscope.server import RunningServer
+
+__all__ = ["alerts_of"]
+
+
+def alerts_of(
+    options: MetalTelemetryOptions,
+    *,
+    on_error: Callable[[str, BaseException], None],
+    server: Callable[[], RunningServer | None],
+) -> MetalAlertsManager:
+    """One that is ready to be shown snapshots.
+
+    Args:
+        options: of all of telemetry, as alerts are kept beside the history.
+        on_error: told of what goes wrong inside, as (room, exception).
+        server: the server whose page messages link to, once there is one.
+
+    Raises:
+        ConfigurationError: a rule, a channel or the file they are kept in cannot be used.
+        MissingExtraError: a channel's library is not installed.
+    """
+    store = store_for(options, on_error=on_error)
+    try:
+        return MetalAlertsManager(
+            options.alerts,
+            on_error=on_error,
+            source=platform.node(),
+            link=Links(options.alerts.dashboard_url, server),
+            store=store,
+        )
+    except BaseException:
+        store.close(0)
+        raise
