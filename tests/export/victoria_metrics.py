@@ -30,9 +30,11 @@ def running_victoria_metrics(directory: Path) -> Iterator[PrometheusServer]:
         "-memory.allowedBytes=64MB",
         "-loggerLevel=WARN",
     ]
-    with running(command, ready=f"{server.url}/health", directory=directory):
-        with _flushing(f"{server.url}/internal/force_flush"):
-            yield server
+    with (
+        running(command, ready=f"{server.url}/health", directory=directory),
+        _flushing(f"{server.url}/internal/force_flush"),
+    ):
+        yield server
 
 
 @contextmanager
