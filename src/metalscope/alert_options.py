@@ -35,6 +35,7 @@ from metalscope.option_types import (
     Rate,
     SecretHeaders,
     shown_endpoint,
+    with_different_names,
 )
 
 __all__ = [
@@ -343,7 +344,9 @@ class AlertsOptions(Options):
         description="Channels in short: webhook URLs and e-mail addresses, each told apart by "
         "[what it looks like](notifications.md); secret, as a webhook's path is its key.",
     )
-    channels: tuple[ChannelOptions, ...] = Field((), description="The places that are told.")
+    channels: Annotated[tuple[ChannelOptions, ...], AfterValidator(with_different_names)] = Field(
+        (), description="The places that are told."
+    )
     smtp: SmtpOptions = Field(SmtpOptions.defaults(), description="The server for e-mail.")
     group_by: tuple[str, ...] = Field(
         ("component",),
@@ -398,7 +401,9 @@ class AlertsOptions(Options):
     disabled_rules: tuple[str, ...] = Field(
         (), description="Built-in rules that are not looked at; shell globs such as `MetalGpu*`."
     )
-    rules: tuple[AlertRuleOptions, ...] = Field((), description="Rules of your own.")
+    rules: Annotated[tuple[AlertRuleOptions, ...], AfterValidator(with_different_names)] = Field(
+        (), description="Rules of your own."
+    )
     memory_allocation_failure_threshold: Count = Field(
         3, description="Failed allocations within the window that raise an alert; a count."
     )
@@ -451,12 +456,3 @@ class AlertsOptions(Options):
     error_rate_window: Duration = Field(
         timedelta(minutes=10), description="The window errors of one type are counted in."
     )
-
-    @field_validator("rules", "channels")
-    @classmethod
-    def _names_differ(cls, items: tuple[Any, ...]) -> tuple[Any, ...]:
-        names = [one.name for one in items]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"must have different names; given twice: {', '.join(twice)}")
-        return items

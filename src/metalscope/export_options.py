@@ -27,6 +27,7 @@ from metalscope.option_types import (
     ExporterEndpoint,
     SecretHeaders,
     shown_endpoint,
+    with_different_names,
 )
 from metalscope.plugins import entry_points_of
 from metalscope.spelling import nearest, plain
@@ -402,19 +403,12 @@ class ExportOptions(Options):
         description="The name of this service, `job` in Prometheus; where none is set, what "
         "`OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says, else `metalscope`.",
     )
-    exporters: tuple[ExporterOptions, ...] = Field((), description="The places metrics go to.")
+    exporters: Annotated[tuple[ExporterOptions, ...], AfterValidator(with_different_names)] = Field(
+        (), description="The places metrics go to."
+    )
     spool: SpoolOptions = Field(SpoolOptions.defaults(), description="What could not be sent yet.")
     retry: RetryOptions = Field(RetryOptions.defaults(), description="Failed exports.")
     external: ExternalOptions = Field(
         ExternalOptions.defaults(),
         description="What may leave for external endpoints, before each exporter's own `metrics`.",
     )
-
-    @field_validator("exporters")
-    @classmethod
-    def _names_differ(cls, exporters: tuple[ExporterOptions, ...]) -> tuple[ExporterOptions, ...]:
-        names = [exporter.name for exporter in exporters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"must have different names; given twice: {', '.join(twice)}")
-        return exporters

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
@@ -30,7 +30,15 @@ __all__ = [
     "endpoint_host",
     "is_loopback",
     "shown_endpoint",
+    "with_different_names",
 ]
+
+
+class _HasName(Protocol):
+    name: str
+
+
+_Named = TypeVar("_Named", bound=_HasName)
 
 
 def is_loopback(host: str) -> bool:
@@ -108,6 +116,15 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value.get_secret_value()):
             raise ValueError("must have values without control characters")
     return headers
+
+
+def with_different_names(items: tuple[_Named, ...]) -> tuple[_Named, ...]:
+    """Refuse a list in which two have the same name."""
+    names = [one.name for one in items]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"must have different names; given twice: {', '.join(twice)}")
+    return items
 
 
 def _positive(duration: timedelta) -> timedelta:

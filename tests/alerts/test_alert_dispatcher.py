@@ -31,9 +31,9 @@ from metalscope.alerts.memory_store import MemoryStore
 from metalscope.alerts.notification import Notification
 from metalscope.alerts.notify.base import Notifier
 from metalscope.alerts.notify.dispatcher import Dispatcher
-from metalscope.alerts.notify.lane import Clock
 from metalscope.alerts.sqlite_store import SqliteStore
 from metalscope.alerts.storing import AlertStore
+from metalscope.sending.clock import Clock
 from metalscope.sending.result import ExportResult, Reason
 
 CLOCK = Clock(now=lambda: NOW)
@@ -278,7 +278,7 @@ from alert_senders import Answers, message
 from metalscope.alert_options import AlertsOptions
 from metalscope.alerts.memory_store import MemoryStore
 from metalscope.alerts.notify.dispatcher import Dispatcher
-from metalscope.alerts.notify.lane import Clock
+from metalscope.sending.clock import Clock
 from metalscope.sending.result import ExportResult, Reason
 
 peer, store = Answers(ExportResult.retry(Reason.REFUSED, "down")), MemoryStore()

@@ -191,6 +191,7 @@ def installed(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text(
         "[metalscope.detectors]\nseasonal = theirs:Detector\nbroken = theirs:Nothing\n"
     )
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     yield
     sys.modules.pop("theirs", None)

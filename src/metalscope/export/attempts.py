@@ -12,8 +12,8 @@ from contextvars import copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metalscope.sending.http.deadline import within
-from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.attempt import tried
+from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter
@@ -100,22 +100,11 @@ class AttemptThread:
             self._loop.close()
 
     def _result(self, snapshot: MetalTelemetrySnapshot) -> ExportResult:
-        try:
-            # Of all requests of one export together.
-            with within(self._timeout):
-                result = self._awaited(self._exporter.export(snapshot))
-        except TimeoutError:
-            return ExportResult.retry(Reason.TIMEOUT, f"not done within {self._timeout:g} s")
-        except Exception as error:  # noqa: BLE001 - law: no exporter may harm the program
-            self._on_error("export", error)
-            said = f"{type(error).__name__} was raised; the log says more"
-            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
-        if result is None:
-            return ExportResult.delivered()
-        if not isinstance(result, ExportResult):
-            said = f"it returned {type(result).__name__}, not an ExportResult"
-            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
-        return result
+        return tried(
+            lambda: self._awaited(self._exporter.export(snapshot)),
+            self._timeout,
+            lambda error: self._on_error("export", error),
+        )
 
     def _resume(self, delivered: MetalTelemetrySnapshot) -> None:
         try:

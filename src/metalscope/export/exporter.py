@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.attempts import AttemptThread
-from metalscope.export.lane import Clock, Lane, LaneTiming, Offer, last_delivered
+from metalscope.export.lane import Lane, LaneTiming, Offer, last_delivered
 from metalscope.export.spool.codec import encode
 from metalscope.export.spool.queue import MemorySpool, Spool
 from metalscope.export.timeline import Timeline
 from metalscope.export_status import ExporterStatus
 from metalscope.fork import reset_in_child
+from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason
 

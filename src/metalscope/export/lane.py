@@ -13,20 +13,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Final
 
 from metalscope.export.attempts import Attempts
 from metalscope.export.spool.codec import decode
 from metalscope.export.spool.queue import Spool, Spooled, SpoolStats
 from metalscope.export_status import ExporterStatus
-from metalscope.moments import utc_now
+from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError
 
-__all__ = ["Clock", "Lane", "LaneTiming", "Offer", "last_delivered"]
+__all__ = ["Lane", "LaneTiming", "Offer", "last_delivered"]
 
 logger = logging.getLogger("metalscope")
 
@@ -38,14 +37,6 @@ ORPHAN_SECONDS: Final = 60.0
 
 MOST_TRIES_OF_AN_ERROR: Final = 5
 """How often one snapshot is given to an exporter that raises each time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The two clocks a lane looks at: one that only goes forward, in s, and the host's."""
-
-    monotonic: Callable[[], float] = monotonic
-    now: Callable[[], datetime] = utc_now
 
 
 @dataclass(frozen=True, slots=True)

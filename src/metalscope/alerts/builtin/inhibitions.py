@@ -62,6 +62,8 @@ def builtin_inhibitions() -> tuple[InhibitionOptions, ...]:
         _quiet(("MetalMemoryExhaustionPredicted",), ("MetalMemoryLeak",), equal=("subject",)),
         _quiet(("MetalThrottling",), ("MetalSlowOperations", "MetalLatencyAnomaly")),
         _quiet(("MetalSlowOperations",), ("MetalLatencyAnomaly",)),
+        # Errors of a kernel may be held against the system.
+        _quiet(("MetalKernelFailures",), ("MetalUnhealthy",), 'component=~"kernel|system"'),
         # The catch-all speaks only where nothing more exact does.
         _quiet(
             (

@@ -18,10 +18,10 @@ __all__ = [
     "LONGEST_WINDOW",
     "Steps",
     "counted",
+    "failing",
     "half",
     "in_units",
     "levels_above",
-    "longer",
     "made",
     "number",
     "over_below",
@@ -158,11 +158,37 @@ def counted(failures: str, among: str, count: float, share: float, matching: str
     return f"{enough} and {failures} >= {matching}{number(share)} * {among}"
 
 
+def failing(options: AlertsOptions, kind: str, by: str, count: int, within: str) -> tuple[str, str]:
+    """Operations of a kind that fail: what raises an alert, and what keeps it.
+
+    Args:
+        options: the share that must fail besides.
+        kind: which operations.
+        by: the labels by which they are counted.
+        count: how many.
+        within: the option with the window. It is kept as long as the errors may that it explains.
+    """
+
+    def enough(length: str, number_of: float, share: float) -> str:
+        def all_of(metric: str) -> str:
+            return f'sum by ({by}) (increase({metric}{{kind="{kind}"}}[{length}]))'
+
+        failures, among = all_of("metal_errors_total"), all_of("metal_operations_total")
+        return counted(failures, among, number_of, share)
+
+    share = options.failing_share_threshold
+    lasting = _longer(options, within, "error_rate_window")
+    return (
+        enough(window(options, within), count, share),
+        enough(lasting, half(count), half(share)),
+    )
+
+
 def half(count: float) -> float:
     """Half of a threshold. Below it errors are over, as in the original system."""
     return count / 2
 
 
-def longer(options: AlertsOptions, one: str, other: str) -> str:
+def _longer(options: AlertsOptions, one: str, other: str) -> str:
     """The longer of two windows, as expressions have it."""
     return window(options, max(one, other, key=lambda name: getattr(options, name)))

@@ -7,10 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from metalscope.alerts.builtin.making import (
-    counted,
-    half,
+    failing,
     levels_above,
-    longer,
     made,
     number,
     over_below,
@@ -50,19 +48,13 @@ def _allocation_failures(options: AlertsOptions) -> AlertRuleOptions:
     threshold = options.memory_allocation_failure_threshold
     length = window(options, "memory_allocation_failure_window")
     share = options.failing_share_threshold
-    # It goes on as long as the errors may that it explains.
-    lasting = longer(options, "memory_allocation_failure_window", "error_rate_window")
-
-    def failing(within: str, count: float, part: float) -> str:
-        def all_of(metric: str) -> str:
-            return f'sum by (device) (increase({metric}{{kind="allocate"}}[{within}]))'
-
-        return counted(all_of("metal_errors_total"), all_of("metal_operations_total"), count, part)
-
+    raises, keeps = failing(
+        options, "allocate", "device", threshold, "memory_allocation_failure_window"
+    )
     return made(
         "MetalAllocationFailures",
-        {ErrorSeverity.HIGH: failing(length, threshold, share)},
-        keep_while=failing(lasting, half(threshold), half(share)),
+        {ErrorSeverity.HIGH: raises},
+        keep_while=keeps,
         component=Component.MEMORY,
         summary=f"{{value}} allocations failed in {length}",
         description=f"{{value}} allocations{{device| on device }} failed within {length}; from "

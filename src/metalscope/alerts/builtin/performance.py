@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from metalscope.alerts.builtin.making import (
     counted,
+    failing,
     half,
     levels_above,
-    longer,
     made,
     number,
     over_below,
@@ -40,19 +40,13 @@ def _kernel_failures(options: AlertsOptions) -> AlertRuleOptions:
     threshold = options.kernel_execution_failure_threshold
     length = window(options, "kernel_execution_failure_window")
     share = options.failing_share_threshold
-    # It goes on as long as the errors may that it explains.
-    lasting = longer(options, "kernel_execution_failure_window", "error_rate_window")
-
-    def failing(within: str, count: float, part: float) -> str:
-        def all_of(metric: str) -> str:
-            return f'sum by (name, device) (increase({metric}{{kind="execute"}}[{within}]))'
-
-        return counted(all_of("metal_errors_total"), all_of("metal_operations_total"), count, part)
-
+    raises, keeps = failing(
+        options, "execute", "name, device", threshold, "kernel_execution_failure_window"
+    )
     return made(
         "MetalKernelFailures",
-        {ErrorSeverity.HIGH: failing(length, threshold, share)},
-        keep_while=failing(lasting, half(threshold), half(share)),
+        {ErrorSeverity.HIGH: raises},
+        keep_while=keeps,
         component=Component.KERNEL,
         summary=f"Kernel {{name}} failed {{value}} times in {length}",
         description=f"The kernel {{name}}{{device| on device }} failed {{value}} times within "

@@ -9,9 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from metalscope.alert_report import ChannelStatus
-from metalscope.alerts.notify.lane import Clock, Lane
+from metalscope.alerts.notify.lane import Lane
 from metalscope.alerts.storing import AlertStore, Change
 from metalscope.fork import reset_in_child
+from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 
 if TYPE_CHECKING:

@@ -20,9 +20,8 @@ from metalscope.alert_report import ChannelStatus
 from metalscope.alerts.notify.outbox import Outbox
 from metalscope.alerts.notify.rate import TokenBucket
 from metalscope.alerts.storing import AlertStore, Change
-from metalscope.moments import utc_now
-from metalscope.sending.http.deadline import within
-from metalscope.sending.http.outcome import TransportError, result_of_error
+from metalscope.sending.attempt import tried
+from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason, Verdict
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from metalscope.alerts.notification import Notification
     from metalscope.alerts.notify.base import Notifier
 
-__all__ = ["Clock", "Lane"]
+__all__ = ["Lane"]
 
 logger = logging.getLogger("metalscope")
 
@@ -40,14 +39,6 @@ MOST_TRIES_OF_AN_ERROR: Final = 5
 
 GRACE: Final = 1.0
 """Seconds after its time that a notifier has to come back, before it is said to hang."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The two clocks a lane looks at: one that only goes forward, in s, and the host's."""
-
-    monotonic: Callable[[], float] = monotonic
-    now: Callable[[], datetime] = utc_now
 
 
 @dataclass(slots=True)
@@ -211,24 +202,11 @@ class Lane:
         return result
 
     def _send(self, message: Notification, seconds: float) -> ExportResult:
-        try:
-            # Of all that is asked for one message together.
-            with within(seconds):
-                result: object = self._notifier.send(message)
-        except TransportError as error:
-            return result_of_error(error)
-        except TimeoutError:
-            return ExportResult.retry(Reason.TIMEOUT, f"not done within {seconds:.3g} s")
-        except Exception as error:  # noqa: BLE001 - law: no notifier may harm the program
-            self._on_error("alerts", error)
-            said = f"{type(error).__name__} was raised; the log says more"
-            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
-        if result is None:
-            return ExportResult.delivered()
-        if not isinstance(result, ExportResult):
-            said = f"it returned {type(result).__name__}, not an ExportResult"
-            return ExportResult.retry(Reason.EXPORTER_ERROR, said)
-        return result
+        return tried(
+            lambda: self._notifier.send(message),
+            seconds,
+            lambda error: self._on_error("alerts", error),
+        )
 
     def _tried_enough(self, message: Notification) -> bool:
         last, tries = self._tries

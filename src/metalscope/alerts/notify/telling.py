@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from metalscope.alert_report import Alert, ChannelStatus
 from metalscope.alerts.notify.dispatcher import Dispatcher
 from metalscope.alerts.notify.grouping import Groups
-from metalscope.alerts.notify.lane import Clock
 from metalscope.alerts.notify.registry import channels_of
 from metalscope.alerts.storing import AlertStore, Change, Kept
+from metalscope.sending.clock import Clock
 
 if TYPE_CHECKING:
     from metalscope.alert_options import AlertsOptions
