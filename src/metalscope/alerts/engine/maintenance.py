@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, Self
-from zoneinfo import ZoneInfo
 
 from metalscope.alert_report import Matcher
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from metalscope.alert_options import MaintenanceOptions
 
 __all__ = ["MaintenanceWindow"]
@@ -40,6 +41,8 @@ class MaintenanceWindow:
     @classmethod
     def of(cls, options: MaintenanceOptions) -> Self:
         """The window of checked options."""
+        from zoneinfo import ZoneInfo  # noqa: PLC0415 - a megabyte, only where there is a window
+
         start, end = _clock_time(options.start), _clock_time(options.end)
         return cls(
             name=options.name,
