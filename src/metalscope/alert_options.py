@@ -147,7 +147,9 @@ class AlertRuleOptions(Options):
     )
     labels: _RuleLabels = Field(default_factory=dict, description="Labels put on its alerts.")
     actions: tuple[str, ...] = Field((), description="What to do about it, a sentence each.")
-    runbook: str = Field("", description="The URL of a page that says what to do.")
+    runbook: str = Field(
+        "", description="The URL of a page that says what to do; `{label}` stands for a label."
+    )
     enabled: bool = Field(True, description="Whether it is looked at.")
 
     @property
@@ -397,7 +399,7 @@ class AlertsOptions(Options):
     runbook_url: str = Field(
         "",
         description="The page that runbooks of built-in rules are on; the alert's name is put "
-        "after it.",
+        "after it. Where none is set, this program's own, if it serves one.",
     )
     disabled_rules: tuple[str, ...] = Field(
         (), description="Built-in rules that are not looked at; shell globs such as `MetalGpu*`."

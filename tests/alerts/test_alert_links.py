@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alert_samples import FIRING
 from metalscope.alerts.links import Links
@@ -31,3 +31,12 @@ def test_without_one_the_programs_own_page_is_opened() -> None:
 
 def test_where_nothing_is_served_there_is_no_link() -> None:
     assert Links(None, lambda: None)(FIRING) == ""
+
+
+def test_a_built_in_rule_without_a_runbook_has_the_one_this_program_serves() -> None:
+    links = Links(None, lambda: Serving("http://127.0.0.1:9464/"), {FIRING.rule})
+    plain = replace(FIRING, runbook="")
+    assert links.runbook(plain) == "http://127.0.0.1:9464/runbooks.html#metalkernelfailures"
+    assert links.runbook(FIRING) == FIRING.runbook
+    assert links.runbook(replace(plain, rule="Mine")) == ""
+    assert Links(None, lambda: None, {FIRING.rule}).runbook(plain) == ""

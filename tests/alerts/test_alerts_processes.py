@@ -39,6 +39,7 @@ def test_what_no_process_alone_would_raise_is_raised_over_all_of_them(tmp_path: 
         assert alert.value == 6
         assert telemetry.server is not None
         assert alert.link == f"{telemetry.server.url}/#alert={alert.id}"
+        assert alert.runbook == f"{telemetry.server.url}/runbooks.html#metalkernelfailures"
 
 
 def test_a_forked_child_leaves_alerts_to_the_parent_that_serves(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class MetalAlertsManager:
         on_error: told of what goes wrong inside, as (room, exception).
         source: what messages say they come from, such as the host's name.
         link: the address at which a person looks at an alert.
+        runbook: and the one that says what to do about it.
         store: keeps what must survive; in memory where ``None``.
         notifiers: what is told, by the channel's name; by the options where ``None``.
 
@@ -59,6 +60,7 @@ class MetalAlertsManager:
         on_error: Callable[[str, BaseException], None],
         source: str = "",
         link: Callable[[Alert], str] = lambda _alert: "",
+        runbook: Callable[[Alert], str] = lambda alert: alert.runbook,
         store: AlertStore | None = None,
         notifiers: Mapping[str, Notifier] | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class MetalAlertsManager:
             options,
             inhibitions=(*builtin_inhibitions(), *options.inhibitions),
             link=link,
+            runbook=runbook,
             on_error=on_error,
         )
         self._latest: MetalTelemetrySnapshot | None = None

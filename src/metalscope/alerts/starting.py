@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from metalscope.alerts.builtin import built_in_names
 from metalscope.alerts.links import Links
 from metalscope.alerts.manager import MetalAlertsManager
 from metalscope.alerts.places import store_for
@@ -34,13 +35,15 @@ def alerts_of(
         ConfigurationError: a rule, a channel or the file they are kept in cannot be used.
         MissingExtraError: a channel's library is not installed.
     """
+    links = Links(options.alerts.dashboard_url, server, built_in_names(options.alerts))
     store = store_for(options, on_error=on_error)
     try:
         return MetalAlertsManager(
             options.alerts,
             on_error=on_error,
             source=platform.node(),
-            link=Links(options.alerts.dashboard_url, server),
+            link=links,
+            runbook=links.runbook,
             store=store,
         )
     except BaseException:

@@ -14,7 +14,7 @@ from metalscope.alerts.builtin.performance import performance_rules
 if TYPE_CHECKING:
     from metalscope.alert_options import AlertRuleOptions, AlertsOptions
 
-__all__ = ["builtin_inhibitions", "builtin_rules", "rules_of", "runbook_of"]
+__all__ = ["built_in_names", "builtin_inhibitions", "builtin_rules", "rules_of", "runbook_of"]
 
 
 def builtin_rules(options: AlertsOptions) -> tuple[AlertRuleOptions, ...]:
@@ -44,6 +44,12 @@ def rules_of(options: AlertsOptions) -> tuple[AlertRuleOptions, ...]:
         and not any(fnmatchcase(rule.name, glob) for glob in options.disabled_rules)
     )
     return tuple(one for one in (*built_in, *options.rules) if one.enabled)
+
+
+def built_in_names(options: AlertsOptions) -> frozenset[str]:
+    """The names of the built-in rules that no rule of one's own replaces."""
+    own = {one.name for one in options.rules}
+    return frozenset(rule.name for rule in builtin_rules(options)) - own
 
 
 def runbook_of(name: str, page: str) -> str:

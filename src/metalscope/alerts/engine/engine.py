@@ -60,6 +60,7 @@ class AlertEngine:
         options: how many alerts at most, flapping, maintenance, retention.
         inhibitions: which alerts explain others.
         link: makes the link of an alert that begins to fire.
+        runbook: and the link of what to do about it.
         on_error: told of what goes wrong inside, as (room, exception).
 
     Raises:
@@ -73,6 +74,7 @@ class AlertEngine:
         *,
         inhibitions: Sequence[InhibitionOptions],
         link: Callable[[Alert], str] = lambda _alert: "",
+        runbook: Callable[[Alert], str] = lambda alert: alert.runbook,
         on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._rules = {rule.name: rule for rule in rules}
@@ -83,6 +85,7 @@ class AlertEngine:
             for rule in rules
         }
         self._link = link
+        self._runbook = runbook
         self._faults = Faults(on_error)
         self._most = options.max_alerts
         self._clock = SteadyClock(options.evaluation_interval)
@@ -285,7 +288,7 @@ class AlertEngine:
         for turn, rule, track in turns:
             if turn is Turn.FIRES:
                 flaps = self._flapping.fires(track.alert.fingerprint, self._clock.passed)
-                track.alter(flapping=flaps, link=self._linked(track.alert))
+                track.alter(flapping=flaps, **self._linked(track.alert))
             if turn is not Turn.GOES_ON:
                 try:
                     track.alter(evidence=source.of(rule, track.alert))
@@ -307,9 +310,9 @@ class AlertEngine:
         self.active = self._book.gravest_first()
         return track.alert
 
-    def _linked(self, alert: Alert) -> str:
+    def _linked(self, alert: Alert) -> dict[str, str]:
         try:
-            return self._link(alert)
+            return {"link": self._link(alert), "runbook": self._runbook(alert)}
         except Exception as error:  # noqa: BLE001 - an alert without a link is one still
             self._faults.tell(f"the link of an alert of {alert.rule} cannot be made", error)
-            return ""
+            return {}

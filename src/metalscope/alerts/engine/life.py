@@ -70,7 +70,7 @@ def begun(rule: AlertRule, found: Holding, now: datetime) -> Track:
         count=0,
         component=rule.component,
         actions=rule.actions,
-        runbook=rule.runbook,
+        runbook=filled(rule.runbook, dict(found.labels), found.value),
     )
     return Track(alert)
 

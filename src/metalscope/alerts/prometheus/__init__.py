@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from metalscope.alerts.builtin import builtin_inhibitions, rules_of
+from metalscope.alerts.builtin import built_in_names, builtin_inhibitions, rules_of
+from metalscope.alerts.links import RUNBOOKS
 from metalscope.alerts.prometheus.alertmanager import alertmanager_example
 from metalscope.alerts.prometheus.document import yaml_text
 from metalscope.alerts.prometheus.rules import DEFAULT_TARGETS, prometheus_rules
 from metalscope.alerts.prometheus.unit_tests import prometheus_tests
 
 if TYPE_CHECKING:
-    from metalscope.alert_options import AlertsOptions
+    from metalscope.alert_options import AlertRuleOptions, AlertsOptions
 
 __all__ = [
     "DEFAULT_TARGETS",
@@ -41,7 +42,7 @@ def rules_text(options: AlertsOptions, *, targets: Sequence[str] = DEFAULT_TARGE
         ConfigurationError: a rule has no form in Prometheus; the text names it.
     """
     document = prometheus_rules(
-        rules_of(options), interval=options.evaluation_interval, targets=targets
+        _with_runbooks(options, targets), interval=options.evaluation_interval, targets=targets
     )
     return yaml_text(document, comment=_comment("rules export", "rules for Prometheus 2.42 on"))
 
@@ -53,7 +54,8 @@ def unit_tests_text(
     rules_file: str = RULES_FILE,
 ) -> str:
     """Unit tests of that file, in which each built-in alert fires and is over."""
-    document = prometheus_tests(rules_of(options), options, rules_file=rules_file, targets=targets)
+    rules = _with_runbooks(options, targets)
+    document = prometheus_tests(rules, options, rules_file=rules_file, targets=targets)
     comment = _comment("rules export --tests", f"promtool test rules, beside {rules_file}")
     return yaml_text(document, comment=comment)
 
@@ -64,6 +66,17 @@ def alertmanager_text(options: AlertsOptions, *, targets: Sequence[str] = DEFAUL
     document = alertmanager_example(rules_of(options), options, inhibitions, targets=targets)
     comment = _comment("rules export --alertmanager", "Alertmanager 0.25 on; put your receivers in")
     return yaml_text(document, comment=comment)
+
+
+def _with_runbooks(options: AlertsOptions, targets: Sequence[str]) -> list[AlertRuleOptions]:
+    """The rules; built-in ones without a page of runbooks have that of the program scraped."""
+    ours = built_in_names(options) if "instance" in targets else frozenset()
+    return [
+        rule.model_copy(update={"runbook": f"http://{{instance}}/{RUNBOOKS}#{rule.name.lower()}"})
+        if rule.name in ours and not rule.runbook
+        else rule
+        for rule in rules_of(options)
+    ]
 
 
 def _comment(command: str, what: str) -> list[str]:

@@ -113,7 +113,7 @@ def _annotations(rule: AlertRuleOptions) -> Iterator[tuple[str, str]]:
     if rule.actions:
         yield "actions", literally("\n".join(f"- {one}" for one in rule.actions))
     if rule.runbook:
-        yield "runbook_url", literally(rule.runbook)
+        yield "runbook_url", template(rule.runbook)
 
 
 def _expressions(

@@ -94,7 +94,7 @@ def _alerts(
                 "summary": _said(rule.summary, labels, scenario.value),
                 "description": _said(rule.description, labels, scenario.value),
                 "actions": "\n".join(f"- {one}" for one in rule.actions),
-                "runbook_url": rule.runbook,
+                "runbook_url": _said(rule.runbook, labels, scenario.value),
             }
             yield {
                 "exp_labels": {"severity": severity.value} | alert_labels(rule) | labels,
