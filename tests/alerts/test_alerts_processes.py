@@ -66,3 +66,41 @@ assert tel.alerts is None
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_child_that_is_forked_amid_an_evaluation_looks_at_nothing_and_does_not_hang() -> None:
+    code = """
+import os, threading
+import metalscope
+from metalscope.options import AlertsOptions
+def raising(room, error): raise error
+alerts = metalscope.MetalAlertsManager(AlertsOptions(), on_error=raising)
+tel = metalscope.MetalTelemetryManager()
+inside, over = threading.Event(), threading.Event()
+class Slow:
+    @property
+    def timestamp(self):
+        if threading.current_thread() is not threading.main_thread() and alerts._lock._is_owned():
+            inside.set()
+            over.wait()
+        return first.timestamp
+    def __getattr__(self, name): return getattr(first, name)
+first = tel.get_snapshot()
+threading.Thread(target=alerts.observe, args=(Slow(),), daemon=True).start()
+assert inside.wait(20)
+child = os.fork()
+if child == 0:
+    alerts.observe(tel.get_snapshot())
+    alerts.close()
+    os._exit(0 if alerts.active == () else 1)
+assert os.waitpid(child, 0)[1] == 0
+over.set()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

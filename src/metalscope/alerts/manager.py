@@ -16,6 +16,7 @@ from metalscope.alerts.memory_store import MemoryStore
 from metalscope.alerts.rule import AlertRule
 from metalscope.alerts.storing import AlertStore, Change, Kept
 from metalscope.durations import DurationLike, parse_duration
+from metalscope.fork import reset_in_child
 from metalscope.json_values import read_time
 from metalscope.moments import moment, rfc3339, utc_now
 
@@ -86,12 +87,16 @@ class MetalAlertsManager:
         self._telling: Telling | None = self._telling_of(notifiers, on_error)
         self._lock = threading.RLock()
         self._evaluated_at: datetime | None = None
+        self._is_of_the_parent = False
         self._begin(self._store.load())
+        reset_in_child(self)
 
     # -- each tick ---------------------------------------------------------------------------
 
     def observe(self, snapshot: MetalTelemetrySnapshot) -> None:
         """Look at a snapshot: take a sample, evaluate the rules, tell people, as each is due."""
+        if self._is_of_the_parent:
+            return
         now = snapshot.timestamp
         with self._lock:
             self._latest = snapshot
@@ -110,6 +115,8 @@ class MetalAlertsManager:
             timeout: s that messages may take; ``alerts.shutdown_timeout`` where ``None``. What has
                 not gone out by then waits in the store, where that is a file.
         """
+        if self._is_of_the_parent:
+            return
         seconds = self._options.shutdown_timeout.total_seconds() if timeout is None else timeout
         with self._lock:
             latest, self._latest = self._latest, None
@@ -122,6 +129,11 @@ class MetalAlertsManager:
         if self._telling is not None:
             self._telling.close(seconds)
         self._store.close(seconds)
+
+    def start_at_zero(self) -> None:
+        """In a forked child: alerts are the parent's, and it may have been amid an evaluation."""
+        self._lock = threading.RLock()
+        self._is_of_the_parent = True
 
     # -- what it knows -----------------------------------------------------------------------
 
