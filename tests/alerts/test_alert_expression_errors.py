@@ -202,7 +202,8 @@ def test_a_tree_as_text_is_read_as_the_same_tree(text: str) -> None:
     except ExpressionError:
         return
     again = parse(to_text(node))
-    assert without_places(again) == without_places(node)
+    # As texts: NaN is not equal to itself.
+    assert repr(without_places(again)) == repr(without_places(node))
     assert to_text(again) == to_text(node)
 
 
