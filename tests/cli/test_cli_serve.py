@@ -13,6 +13,7 @@ import textwrap
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -171,6 +172,33 @@ def test_the_directory_may_come_from_the_options(start: Start, tmp_path: Path):
     with urllib.request.urlopen(f"{url}/api/v1/report?format=text", timeout=20) as answer:
         assert b"100" in answer.read()
     process.communicate("end\n")
+    end(running)
+
+
+def test_alerts_are_raised_over_the_programs_and_the_host_together(start: Start, tmp_path: Path):
+    config = tmp_path / "options.toml"
+    config.write_text(
+        """
+        [alerts]
+        evaluation_interval = "100ms"
+        sampling_interval = "100ms"
+        [[alerts.rules]]
+        name = "ManyRuns"
+        expr = "sum(metal_operations_total) >= 200 and on () max(metal_host_memory_limit_bytes) > 0"
+        """
+    )
+    running = start("serve", "--processes", tmp_path / "shared", "--port", "0", "--config", config)
+    url = running.url()
+    workers = [worker(tmp_path / "shared") for _ in range(2)]
+    until = monotonic() + 20
+    while not (alerts := snapshot(url)["alerts"]) and monotonic() < until:
+        sleep(0.05)
+    assert [one["rule"] for one in alerts] == ["ManyRuns"]
+    assert alerts[0]["link"] == f"{url}/#alert={alerts[0]['id']}"
+    done = metalscope("alerts", "--url", url, "--json")
+    assert [one["id"] for one in json.loads(done.stdout)["alerts"]] == [alerts[0]["id"]]
+    for process in workers:
+        process.communicate("end\n")
     end(running)
 
 
