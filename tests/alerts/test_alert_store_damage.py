@@ -266,3 +266,18 @@ def test_reading_what_is_not_there_is_an_error_that_names_the_file(tmp_path: Pat
         SqliteStore.open_readonly(path).find("x")
     shutil.copy(path, tmp_path / "copy.db")
     assert list(tmp_path.glob("*-wal")) == []
+
+
+def test_an_index_that_hides_a_row_is_told_of(whole: bytes):
+    # The name of an alert is in its row, in the JSON there, and in an index.
+    name = next(iter(ALERTS)).encode()
+    places = [at for at in range(len(whole)) if whole.startswith(name, at)]
+    assert len(places) > 2
+    for place in places:
+        with directory() as folder:
+            flipped = bytearray(whole)
+            flipped[place + len(name) - 1] ^= 1
+            path = folder / "alerts.db"
+            path.write_bytes(flipped)
+            said, _ = opens_and_goes_on(path)
+            assert said.errors, place

@@ -16,6 +16,7 @@ from metalscope.alerts.store.reading import (
     alerts_by_time,
     kept,
     reading,
+    what_is_wrong,
 )
 from metalscope.alerts.store.schema import OPTION, SCHEMA
 from metalscope.alerts.store.waiting import Waiting
@@ -24,11 +25,20 @@ from metalscope.alerts.storing import Change, Kept
 from metalscope.fork import reset_in_child
 from metalscope.moments import utc_now
 from metalscope.sqlite_file.lock import let_go
-from metalscope.sqlite_file.opening import OwnFile, is_damage, prepare, take_alone
+from metalscope.sqlite_file.opening import (
+    DamagedFileError,
+    OwnFile,
+    is_damage,
+    prepare,
+    take_alone,
+)
 
 __all__ = ["SqliteStore"]
 
 MAX_BYTES: Final = 64 * 1024**2
+
+RESCUE_SECONDS: Final = 5.0
+"""How long one who asks waits until what could be read of a damaged file is in the new one."""
 
 _left_to_the_parent: list[object] = []
 """A connection that came with a fork: closing it would be the parent's to do."""
@@ -111,6 +121,9 @@ class SqliteStore:
             try:
                 with reading(self.path) as connection:
                     found = kept(connection, self._tell, broken.append)
+                    # An index that is damaged hides rows, and SQLite notices only when asked to.
+                    if not broken and (wrong := what_is_wrong(connection)):
+                        broken.append(DamagedFileError(wrong))
             except Exception as error:  # noqa: BLE001 - law: the host program must not notice
                 broken.append(error)
         if broken:
@@ -160,6 +173,9 @@ class SqliteStore:
                 alert = alert_by_id(connection, self._tell, alert_id)
         except Exception as error:  # noqa: BLE001 - law: the host program must not notice
             self._trouble(error)
+            # What could be read of a damaged file waits for the new one.
+            self._writer.flush(RESCUE_SECONDS)
+            return self._writer.unwritten().alerts.get(alert_id) or self._found_anew(alert_id)
         return alert if alert is not None and _stands(alert, unwritten) else None
 
     def forget(self, before: datetime) -> None:
@@ -208,6 +224,13 @@ class SqliteStore:
             os.close(lock)
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _found_anew(self, alert_id: str) -> Alert | None:
+        try:
+            with reading(self.path) as connection:
+                return alert_by_id(connection, self._tell, alert_id)
+        except Exception:  # noqa: BLE001 - it was told of
+            return None
 
     def _release(self) -> None:
         lock, self._lock = self._lock, None

@@ -28,7 +28,15 @@ from metalscope.sqlite_file.opening import connect_readonly, is_damage, is_ours
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-__all__ = ["AlertReader", "AlertStoreError", "alert_by_id", "alerts_by_time", "kept", "reading"]
+__all__ = [
+    "AlertReader",
+    "AlertStoreError",
+    "alert_by_id",
+    "alerts_by_time",
+    "kept",
+    "reading",
+    "what_is_wrong",
+]
 
 T = TypeVar("T")
 LeftOut = Callable[[BaseException], None]
@@ -142,6 +150,18 @@ def kept(connection: Connection, left_out: LeftOut, broken: LeftOut) -> Kept:
             "SELECT key, at, value, crc FROM samples LEFT JOIN sampled ON id = series ORDER BY at",
         ),
     )
+
+
+def what_is_wrong(connection: Connection) -> str:
+    """What SQLite finds wrong with the file, its indexes too; empty where nothing is.
+
+    It reads all of it; 10,000 alerts take some hundredths of a second.
+
+    Raises:
+        sqlite3.Error: the file cannot be read.
+    """
+    (says,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    return "" if says == "ok" else str(says)
 
 
 def alerts_by_time(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from metalscope.alerts.store.reading import reading
+from metalscope.alerts.store.reading import reading, what_is_wrong
 from metalscope.alerts.store.rows import (
     alert_row,
     document_row,
@@ -73,12 +73,11 @@ class AlertFile:
         try:
             # The one that writes may have pages in memory that are damaged on the disk.
             with reading(self._file.path) as connection:
-                (says,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                return not what_is_wrong(connection)
         except Exception as error:
             if not is_damage(error):
                 raise
             return False
-        return bool(says == "ok")
 
     def commit(self, waiting: Waiting) -> None:
         """Write what waits, all of it or nothing.
