@@ -50,8 +50,6 @@ __all__ = [
 NOTIFIER_ENTRY_POINTS: Final = "metalscope.notifiers"
 """Entry points of this group make channel types of other packages known by name."""
 
-WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 
 def _alert_name(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name):

@@ -110,14 +110,16 @@ def start_alerts_for(
     """
     if not manager.options.alerts.enabled:
         return
-    from metalscope.alerts.starting import alerts_of  # noqa: PLC0415 - only where it is started
+    from metalscope.alerts.starting import raise_alerts  # noqa: PLC0415 - only where it is started
 
-    alerts = alerts_of(
-        manager.options, on_error=manager.internal_error, server=lambda: manager.server
+    raise_alerts(
+        source,
+        manager.options,
+        on_error=manager.internal_error,
+        server=lambda: manager.server,
+        at_end=manager.on_shutdown,
     )
-    manager.alerts = source.alerts = alerts
-    manager.on_shutdown(alerts.close)
-    manager.on_shutdown(source.subscribe(alerts.observe))
+    manager.alerts = source.alerts
 
 
 def start_health_for(manager: MetalTelemetryManager) -> None:

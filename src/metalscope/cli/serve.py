@@ -135,11 +135,15 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     wanted = options.server
     server: RunningServer | None = None
     if options.alerts.enabled:
-        from metalscope.alerts.starting import alerts_of  # noqa: PLC0415 - where wanted
+        from metalscope.alerts.starting import raise_alerts  # noqa: PLC0415 - where wanted
 
-        source.alerts = alerts_of(options, on_error=source.internal_error, server=lambda: server)
-        running.callback(source.alerts.close)
-        running.callback(source.subscribe(source.alerts.observe))
+        raise_alerts(
+            source,
+            options,
+            on_error=source.internal_error,
+            server=lambda: server,
+            at_end=running.callback,
+        )
     server = start_server(
         source,
         host=wanted.host,

@@ -158,13 +158,7 @@ class AlertFile:
         for thing in things:
             try:
                 row = row_of(thing)
-            except (
-                ValueError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                RecursionError,
-            ) as error:
+            except _NO_ROW as error:
                 self._on_error(error)
             else:
                 if row is not None:
