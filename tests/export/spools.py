@@ -18,9 +18,9 @@ from typing import Any
 
 from snapshots import NOW
 
-from metalscope.export.spool.disk import DiskSpool
-from metalscope.export.spool.queue import Spool
-from metalscope.export.spool.slots import SpoolSlots
+from metalscope.sending.spool.disk import DiskSpool
+from metalscope.sending.spool.queue import Spool
+from metalscope.sending.spool.slots import SpoolSlots
 
 WRITER = Path(__file__).parent / "programs" / "spool_writer.py"
 MIB = 1024**2

@@ -11,16 +11,16 @@ import pytest
 from contexts import context
 
 from metalscope.export.base import MetricsExporter
+from metalscope.export.codec import encode
 from metalscope.export.datadog.exporter import DatadogExporter
 from metalscope.export.lane import Lane, LaneTiming, Offer
 from metalscope.export.remote_write import RemoteWriteExporter
-from metalscope.export.spool.codec import encode
-from metalscope.export.spool.slots import SpoolSlots
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK, OperationKind
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult
+from metalscope.sending.spool.slots import SpoolSlots
 from metalscope.snapshot import (
     MetalTelemetrySnapshot,
     OperationMetrics,

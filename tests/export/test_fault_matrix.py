@@ -39,16 +39,16 @@ from remote_runs import Run, now, receiving_prometheus
 
 from metalscope.export.attempts import AttemptThread
 from metalscope.export.base import MetricsExporter
+from metalscope.export.codec import decode, encode
 from metalscope.export.exporter import MetalMetricsExporter
 from metalscope.export.lane import Lane, LaneTiming, Offer
 from metalscope.export.registry import create_exporter
-from metalscope.export.spool.codec import decode, encode
-from metalscope.export.spool.slots import SpoolSlots
 from metalscope.export.timeline import Timeline
 from metalscope.export_options import ExporterOptions, ExportOptions
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason, Verdict
+from metalscope.sending.spool.slots import SpoolSlots
 from metalscope.snapshot import CustomMetric, InternalMetrics, MetalTelemetrySnapshot
 
 PATIENT, HURRIED = 10.0, 1.0

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import snapshots
 
+from metalscope.export.codec import encode
 from metalscope.export.lane import (
     MOST_OFFERS,
     MOST_TRIES_OF_AN_ERROR,
@@ -21,12 +22,11 @@ from metalscope.export.lane import (
     LaneTiming,
     Offer,
 )
-from metalscope.export.spool.codec import encode
-from metalscope.export.spool.queue import MemorySpool, Spool
-from metalscope.export.spool.slots import SpoolSlots
 from metalscope.export_status import BreakerState
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason, Verdict
+from metalscope.sending.spool.queue import MemorySpool, Spool
+from metalscope.sending.spool.slots import SpoolSlots
 from metalscope.snapshot import MetalTelemetrySnapshot
 
 DOWN = ExportResult.retry(Reason.REFUSED, "nothing listens at box:1")

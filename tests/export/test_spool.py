@@ -20,12 +20,12 @@ from snapshots import snapshots as exported_snapshots
 from spools import HOUR, Clock, Make, drained
 
 from metalscope import MetalTelemetryManager
+from metalscope.export.codec import SnapshotFormatError, decode, encode
 from metalscope.export.prometheus import render
 from metalscope.export.resource import resource_of
-from metalscope.export.spool.codec import SnapshotFormatError, decode, encode
-from metalscope.export.spool.disk import DiskSpool
-from metalscope.export.spool.queue import ENTRY_BYTES, MemorySpool, Spool
 from metalscope.sending.result import Reason
+from metalscope.sending.spool.disk import DiskSpool
+from metalscope.sending.spool.queue import ENTRY_BYTES, MemorySpool, Spool
 from metalscope.snapshot import (
     ActivityPoint,
     Exemplar,

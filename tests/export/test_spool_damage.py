@@ -22,9 +22,9 @@ from spools import (
     writer,
 )
 
-from metalscope.export.spool import disk
-from metalscope.export.spool.segment import HEAD_BYTES
 from metalscope.sending.result import Reason
+from metalscope.sending.spool import disk
+from metalscope.sending.spool.segment import HEAD_BYTES
 from small_files import fill, mounted
 
 PAYLOADS = [bytes([65 + number]) * (20 + 7 * number) for number in range(12)]

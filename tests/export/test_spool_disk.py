@@ -33,8 +33,8 @@ from spools import (
     writer,
 )
 
-from metalscope.export.spool.lock import SpoolInUseError
 from metalscope.sending.result import Reason
+from metalscope.sending.spool.lock import SpoolInUseError
 
 
 def test_what_waits_is_there_after_a_restart_and_comes_first(tmp_path: Path):

@@ -27,7 +27,7 @@ from spools import (
 )
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.spool.lock import SpoolInUseError
+from metalscope.sending.spool.lock import SpoolInUseError
 
 
 def test_two_processes_at_once_do_not_share_and_a_dead_ones_are_taken_over(tmp_path: Path):

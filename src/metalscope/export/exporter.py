@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import ConfigurationError
 from metalscope.export.attempts import AttemptThread
+from metalscope.export.codec import encode
 from metalscope.export.lane import Lane, LaneTiming, Offer, last_delivered
-from metalscope.export.spool.codec import encode
-from metalscope.export.spool.queue import MemorySpool, Spool
 from metalscope.export.timeline import Timeline
 from metalscope.export_status import ExporterStatus
 from metalscope.fork import reset_in_child
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.spool.queue import MemorySpool, Spool
 
 if TYPE_CHECKING:
     from metalscope.export.base import MetricsExporter
@@ -212,7 +212,7 @@ class MetalMetricsExporter:
         directory: Path | None = options.directory
         if directory is None:
             return MemorySpool(**bounds), lambda: None
-        from metalscope.export.spool.slots import SpoolSlots  # noqa: PLC0415 - where there are
+        from metalscope.sending.spool.slots import SpoolSlots  # noqa: PLC0415 - where there are
 
         slots = SpoolSlots(directory, name, **bounds, on_error=self._on_error)
         return slots.open(), slots.orphan

@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from metalscope.export.attempts import Attempts
-from metalscope.export.spool.codec import decode
-from metalscope.export.spool.queue import Spool, Spooled, SpoolStats
+from metalscope.export.codec import decode
 from metalscope.export_status import ExporterStatus
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
 from metalscope.sending.result import ExportResult, Reason, Verdict
+from metalscope.sending.spool.queue import Spool, Spooled, SpoolStats
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError
 

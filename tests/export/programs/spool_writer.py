@@ -22,9 +22,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from metalscope.export.spool.disk import DiskSpool
-from metalscope.export.spool.lock import SpoolInUseError
-from metalscope.export.spool.slots import SpoolSlots
+from metalscope.sending.spool.disk import DiskSpool
+from metalscope.sending.spool.lock import SpoolInUseError
+from metalscope.sending.spool.slots import SpoolSlots
 
 ROOM = {"max_bytes": 64 * 1024**2, "max_age": timedelta(hours=1)}
 

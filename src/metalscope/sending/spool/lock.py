@@ -18,10 +18,10 @@ class SpoolInUseError(Exception):
     """Another process has it, or another spool of this one."""
 
 
-def unusable(directory: Path, error: OSError) -> ConfigurationError:
-    """What to tell a person of a directory that cannot be used."""
+def unusable(option: str, directory: Path, error: OSError) -> ConfigurationError:
+    """What to tell a person of a directory that cannot be used; ``option`` names it."""
     return ConfigurationError(
-        f"export.spool.directory = {directory}: must be a directory this process can write to "
+        f"{option} = {directory}: must be a directory this process can write to "
         f"({error.strerror or error})"
     )
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.spool import clock
-from metalscope.export.spool.disk import DiskSpool
-from metalscope.export.spool.lock import SpoolInUseError, make_directory, unusable
 from metalscope.internal import InternalErrors
 from metalscope.moments import utc_now
+from metalscope.sending.spool import clock
+from metalscope.sending.spool.disk import DiskSpool
+from metalscope.sending.spool.lock import SpoolInUseError, make_directory, unusable
 
 __all__ = ["SpoolSlots"]
 
@@ -29,7 +29,7 @@ _MOST_NAME_BYTES: Final = 200  # of the 255 that a file's name may have
 
 
 class SpoolSlots:
-    """``<directory>/<exporter>/<n>/``, each for one process at a time.
+    """``<directory>/<name>/<n>/``, each for one process at a time.
 
     A process takes the first that no other has, with what the one before left there, which comes
     first. What is in the others whose processes are gone, :meth:`orphan` gives. It cannot be put
@@ -38,26 +38,28 @@ class SpoolSlots:
     ``resume(orphan.last_delivered())`` before it and ``resume(own.last_delivered())`` after.
 
     Args:
-        directory: ``export.spool.directory``.
-        exporter: the exporter's name.
-        max_bytes, max_age, now, elapsed, on_error: as in
-            :class:`~metalscope.export.spool.disk.DiskSpool`; each slot has ``max_bytes``.
+        directory: that of all spools.
+        name: the exporter's, or the log sink's.
+        max_bytes, max_age, now, elapsed, on_error, option: as in
+            :class:`~metalscope.sending.spool.disk.DiskSpool`; each slot has ``max_bytes``.
     """
 
     def __init__(
         self,
         directory: Path,
-        exporter: str,
+        name: str,
         *,
         max_bytes: int,
         max_age: timedelta,
         now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
+        option: str = "export.spool.directory",
     ) -> None:
         self.directory = directory
-        """The directory of all exporters."""
-        self._slots = directory / _file_name(exporter)
+        """The directory of all spools."""
+        self._option = option
+        self._slots = directory / _file_name(name)
         self._on_error = on_error or InternalErrors().report
         self._spool = partial(
             DiskSpool,
@@ -66,6 +68,7 @@ class SpoolSlots:
             now=now,
             elapsed=elapsed,
             on_error=self._on_error,
+            option=option,
         )
         self._unusable: set[Path] = set()
 
@@ -79,14 +82,14 @@ class SpoolSlots:
             make_directory(self.directory, private=False)
             make_directory(self._slots, private=True)
         except OSError as error:
-            raise unusable(self.directory, error) from error
+            raise unusable(self._option, self.directory, error) from error
         for number in range(MOST_SLOTS):
             try:
                 return self._spool(self._slots / str(number))
             except SpoolInUseError:
                 continue
         taken = OSError(errno.EBUSY, f"{MOST_SLOTS} processes use it already")
-        raise unusable(self.directory, taken)
+        raise unusable(self._option, self.directory, taken)
 
     def orphan(self) -> DiskSpool | None:
         """Another in which something waits that no process has; ``None`` where there is none.

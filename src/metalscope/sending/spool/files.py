@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from metalscope.export.spool.segment import Record, Segment
+from metalscope.sending.spool.segment import Record, Segment
 
 __all__ = ["Found", "SegmentFiles"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from metalscope.export.spool.segment import HEAD_BYTES, Record
+from metalscope.sending.spool.segment import HEAD_BYTES, Record
 
 __all__ = ["STATE_EXTRA_BYTES", "State", "read_state", "sync_state", "write_state"]
 

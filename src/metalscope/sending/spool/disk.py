@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import Final
 
 from metalscope.errors import MetalscopeError
-from metalscope.export.spool import clock
-from metalscope.export.spool.clock import SteadyClock
-from metalscope.export.spool.files import SegmentFiles
-from metalscope.export.spool.lock import let_go, make_directory, take, unusable
-from metalscope.export.spool.queue import Accounts, Spooled, SpoolStats
-from metalscope.export.spool.segment import HEAD_BYTES, Record
-from metalscope.export.spool.state import (
+from metalscope.fork import reset_in_child
+from metalscope.internal import InternalErrors
+from metalscope.moments import microseconds, moment, utc_now
+from metalscope.sending.result import Reason
+from metalscope.sending.spool import clock
+from metalscope.sending.spool.clock import SteadyClock
+from metalscope.sending.spool.files import SegmentFiles
+from metalscope.sending.spool.lock import let_go, make_directory, take, unusable
+from metalscope.sending.spool.queue import Accounts, Spooled, SpoolStats
+from metalscope.sending.spool.segment import HEAD_BYTES, Record
+from metalscope.sending.spool.state import (
     STATE_EXTRA_BYTES,
     State,
     read_state,
     sync_state,
     write_state,
 )
-from metalscope.fork import reset_in_child
-from metalscope.internal import InternalErrors
-from metalscope.moments import microseconds, moment, utc_now
-from metalscope.sending.result import Reason
 
 __all__ = ["DiskSpool"]
 
@@ -47,7 +47,7 @@ may be."""
 
 
 class DiskSpool:
-    """A :class:`~metalscope.export.spool.queue.Spool` in a directory of its own.
+    """A :class:`~metalscope.sending.spool.queue.Spool` in a directory of its own.
 
     All its files together are never larger than ``max_bytes``. Where the disk takes no more, or
     fails, new snapshots wait in memory, an eighth of ``max_bytes`` at most and the newest of them,
@@ -66,6 +66,7 @@ class DiskSpool:
         now: the time of day.
         elapsed: seconds that only ever grow.
         on_error: told, as (room, exception), of a failing disk and of damage.
+        option: the option that names the directory, for errors.
 
     Raises:
         SpoolInUseError: another process has the directory, or another spool of this one.
@@ -84,6 +85,7 @@ class DiskSpool:
         now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
+        option: str = "export.spool.directory",
     ) -> None:
         self.directory = directory
         """Where it is."""
@@ -99,7 +101,7 @@ class DiskSpool:
             appended = self._open()
         except OSError as error:
             self._let_go()
-            raise unusable(directory, error) from error
+            raise unusable(option, directory, error) from error
         self._clock = SteadyClock(now, elapsed, appended)
         reset_in_child(self)
         with suppress(OSError):  # it will be tried before anything is written
@@ -107,13 +109,13 @@ class DiskSpool:
         self._publish()
 
     def append(self, data: bytes, timestamp: datetime) -> None:
-        """See :meth:`Spool.append <metalscope.export.spool.queue.Spool.append>`."""
+        """See :meth:`Spool.append <metalscope.sending.spool.queue.Spool.append>`."""
         if self._lock is not None:
             self._add(data, timestamp)
             self._publish()
 
     def first(self) -> Spooled | None:
-        """See :meth:`Spool.first <metalscope.export.spool.queue.Spool.first>`."""
+        """See :meth:`Spool.first <metalscope.sending.spool.queue.Spool.first>`."""
         if self._lock is None:
             return None
         self._accounts.take_back()
@@ -133,7 +135,7 @@ class DiskSpool:
         return one
 
     def done(self, sequence: int, *, delivered: bool) -> None:
-        """See :meth:`Spool.done <metalscope.export.spool.queue.Spool.done>`."""
+        """See :meth:`Spool.done <metalscope.sending.spool.queue.Spool.done>`."""
         one = self._accounts.over(sequence)
         if one is None or self._lock is None:
             return
@@ -151,14 +153,14 @@ class DiskSpool:
         self._publish()
 
     def last_delivered(self) -> bytes | None:
-        """See :meth:`Spool.last_delivered <metalscope.export.spool.queue.Spool.last_delivered>`.
+        """See :meth:`Spool.last_delivered <metalscope.sending.spool.queue.Spool.last_delivered>`.
 
         It is what another process delivered, where this one has not delivered anything yet.
         """
         return self._last_delivered
 
     def replace_all(self, data: bytes, timestamp: datetime) -> None:
-        """See :meth:`Spool.replace_all <metalscope.export.spool.queue.Spool.replace_all>`."""
+        """See :meth:`Spool.replace_all <metalscope.sending.spool.queue.Spool.replace_all>`."""
         if self._lock is None:
             return
         superseded = self._forget_all(Reason.SUPERSEDED)
@@ -171,7 +173,7 @@ class DiskSpool:
 
     @property
     def stats(self) -> SpoolStats:
-        """See :attr:`Spool.stats <metalscope.export.spool.queue.Spool.stats>`."""
+        """See :attr:`Spool.stats <metalscope.sending.spool.queue.Spool.stats>`."""
         return self._stats
 
     def close(self) -> None:

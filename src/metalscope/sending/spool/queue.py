@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from metalscope.export.spool.clock import elapsed as elapsed_seconds
 from metalscope.fork import reset_in_child
 from metalscope.sending.result import Reason
+from metalscope.sending.spool.clock import elapsed as elapsed_seconds
 
 __all__ = ["Accounts", "MemorySpool", "Spool", "SpoolStats", "Spooled"]
 

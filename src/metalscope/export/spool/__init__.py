@@ -1,1 +1,0 @@
-"""What waits to be sent, in memory or on disk."""
