@@ -132,6 +132,13 @@ typedef struct {
     Cell *cell;
 } Place;
 
+/* One of the operations that were counted last; see remember(). */
+typedef struct {
+    Cell *cell;
+    int64_t duration_ns, nbytes, ended_ns;
+    unsigned long thread;
+} Remembered;
+
 /* What `operation` and `record` are methods of. */
 typedef struct {
     PyObject_HEAD
@@ -147,6 +154,15 @@ typedef struct {
     Py_ssize_t edge_count;
     uint64_t *edges;                      /* ascending, UINT64_MAX behind the last */
     uint16_t first_edge[OCTAVES * STEPS]; /* by a duration's leading bits */
+    int64_t look_above_ns; /* a longer operation is looked at again: one comparison for all of */
+    int64_t notable_ns;    /* those that on_notable is told of, as of all that failed, */
+    PyObject *on_notable;  /* NULL where nobody is told, */
+    Remembered *ring;      /* and those that are remembered; NULL where none is */
+    Py_ssize_t ring_size, ring_next;
+    PyObject *divert_operation, *divert_record; /* NULL where nothing is diverted */
+    PyObject *own, *foreign;                    /* context variables; the second may be NULL */
+    PyObject *span_type, *modules, *foreign_module;
+    uint64_t skip; /* operations outside of any trace before the next that is diverted */
 } HotPath;
 
 /* What a manager inherits `operation` and `record` from. */
@@ -430,6 +446,124 @@ take_amount(const HotPath *hot, PyObject *value, const char *what, int64_t *amou
     return 0;
 }
 
+/* -- what is looked at besides ---------------------------------------------------------------- */
+
+static void
+remember(HotPath *hot, Cell *cell, int64_t duration_ns, int64_t nbytes)
+{
+    Remembered *place = &hot->ring[hot->ring_next];
+    hot->ring_next = (hot->ring_next + 1) % hot->ring_size;
+    Cell *old = place->cell;
+    *place = (Remembered){(Cell *)Py_NewRef(cell), duration_ns, nbytes, clock_ns(),
+                          PyThread_get_thread_ident()};
+    Py_XDECREF(old);
+}
+
+static void
+forget_ring(HotPath *hot)
+{
+    Remembered *ring = hot->ring;
+    Py_ssize_t size = hot->ring_size;
+    hot->ring = NULL;
+    hot->ring_size = hot->ring_next = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_XDECREF(ring[i].cell);
+    }
+    PyMem_Free(ring);
+}
+
+static PyObject *
+ns_or_none(int64_t ns)
+{
+    return ns < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(ns);
+}
+
+static int
+tell(HotPath *hot, const Cell *cell, int64_t duration_ns, int64_t nbytes, int64_t gpu_ns,
+     PyObject *error)
+{
+    PyObject *told = Py_NewRef(hot->on_notable);
+    PyObject *series = Py_NewRef(cell->series);
+    PyObject *duration = ns_or_none(duration_ns);
+    PyObject *size = PyLong_FromLongLong(nbytes);
+    PyObject *gpu = ns_or_none(gpu_ns);
+    PyObject *done = NULL;
+    if (duration && size && gpu) {
+        done = PyObject_CallFunctionObjArgs(told, series, duration, size, gpu,
+                                            error ? error : Py_None, NULL);
+    }
+    Py_XDECREF(gpu);
+    Py_XDECREF(size);
+    Py_XDECREF(duration);
+    Py_DECREF(series);
+    Py_DECREF(told);
+    if (done == NULL) {
+        return report(hot);
+    }
+    Py_DECREF(done);
+    return 0;
+}
+
+/* After it was counted. -1: raise. */
+static int
+look_at(HotPath *hot, Cell *cell, int64_t duration_ns, int64_t nbytes, int64_t gpu_ns,
+        bool failed, PyObject *error)
+{
+    if (hot->ring != NULL) {
+        remember(hot, cell, duration_ns, nbytes);
+    }
+    if (hot->on_notable != NULL && (failed || duration_ns > hot->notable_ns)) {
+        return tell(hot, cell, duration_ns, nbytes, gpu_ns, error);
+    }
+    return 0;
+}
+
+/* Whether the program is in another library's trace, which then has loaded that library. */
+static bool
+is_in_foreign(const HotPath *hot)
+{
+    if (hot->foreign == NULL) {
+        /* Python code finds the variable as soon as there is one. */
+        return hot->foreign_module != NULL
+               && PyDict_GetItemWithError(hot->modules, hot->foreign_module) != NULL;
+    }
+    PyObject *context;
+    if (PyContextVar_Get(hot->foreign, NULL, &context) < 0 || context == NULL) {
+        return false;
+    }
+    bool is = PyDict_Check(context) && PyDict_GET_SIZE(context) != 0;
+    Py_DECREF(context);
+    return is;
+}
+
+/* Whether an operation is for Python code: it runs in a span, or begins a trace that is kept. */
+static bool
+is_diverted(HotPath *hot)
+{
+    PyObject *span;
+    if (PyContextVar_Get(hot->own, Py_None, &span) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    bool in_trace = span != Py_None;
+    bool in_span = (PyObject *)Py_TYPE(span) == hot->span_type;
+    Py_DECREF(span);
+    if (in_span || is_in_foreign(hot)) {
+        return true;
+    }
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+    }
+    if (in_trace) {
+        return false;
+    }
+    if (hot->skip == 0) {
+        return true;
+    }
+    hot->skip--;
+    return false;
+}
+
 /* -- finding the cell ------------------------------------------------------------------------ */
 
 static inline Place *
@@ -555,7 +689,7 @@ find_ok(HotPath *hot, PyObject *kind, PyObject *name, PyObject *device)
 /* Count an operation that is not just ok, or whose cell was evicted since it began. */
 static int
 count_elsewhere(HotPath *hot, const Cell *cell, PyObject *outcome, int64_t duration_ns,
-                int64_t nbytes, int64_t gpu_ns)
+                int64_t nbytes, int64_t gpu_ns, PyObject *error)
 {
     PyObject *series = Py_NewRef(cell->series);
     Cell *other = look_up(hot, PyTuple_GET_ITEM(series, 0), PyTuple_GET_ITEM(series, 1),
@@ -565,8 +699,13 @@ count_elsewhere(HotPath *hot, const Cell *cell, PyObject *outcome, int64_t durat
         return PyErr_Occurred() ? -1 : 0;
     }
     cell_add(other, hot, duration_ns, nbytes, gpu_ns);
+    bool failed = PyUnicode_Check(outcome) && PyUnicode_Compare(outcome, hot->state->ok) != 0;
+    int status = 0;
+    if (failed || duration_ns > hot->look_above_ns) {
+        status = look_at(hot, other, duration_ns, nbytes, gpu_ns, failed, error);
+    }
     Py_DECREF(other);
-    return 0;
+    return status;
 }
 
 /* -- operations ------------------------------------------------------------------------------ */
@@ -648,7 +787,7 @@ op_leave_slowly(Operation *op, PyObject *exception, int64_t duration_ns)
         }
     }
     int status = count_elsewhere(hot, op->cell, outcome ? outcome : hot->state->ok, duration_ns,
-                                 op->nbytes, op->gpu_ns);
+                                 op->nbytes, op->gpu_ns, exception);
     Py_XDECREF(outcome);
     return status;
 }
@@ -661,6 +800,11 @@ op_leave(Operation *op, PyObject *exception)
         if (likely(exception == Py_None && op->outcome == NULL && op->start != NOT_ENTERED
                    && op->cell->open)) {
             cell_add(op->cell, op->hot, duration_ns, op->nbytes, op->gpu_ns);
+            if (unlikely(duration_ns > op->hot->look_above_ns)
+                && look_at(op->hot, op->cell, duration_ns, op->nbytes, op->gpu_ns, false, NULL)
+                       < 0) {
+                return NULL;
+            }
         }
         else if (op_leave_slowly(op, exception, duration_ns) < 0) {
             return NULL;
@@ -986,7 +1130,7 @@ bind_arguments(const char *function, PyObject *const *args, Py_ssize_t count, Py
 }
 
 static PyObject *
-hot_operation(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+hot_plain_operation(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     State *state = hot->state;
     PyObject *kind, *name, *nbytes = NULL, *device = state->no_device;
@@ -1032,6 +1176,29 @@ hot_operation(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *k
     return (PyObject *)op;
 }
 
+/* What a diversion returned; where it raised, that is reported and false returned. */
+static bool
+was_diverted(HotPath *hot, PyObject *divert, PyObject *const *args, Py_ssize_t count,
+             PyObject *kwnames, PyObject **result)
+{
+    Py_INCREF(divert);
+    *result = PyObject_Vectorcall(divert, args, (size_t)count, kwnames);
+    Py_DECREF(divert);
+    /* A call with wrong arguments must raise as it does without a diversion. */
+    return *result != NULL || report(hot) < 0;
+}
+
+static PyObject *
+hot_operation(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    PyObject *result;
+    if (unlikely(hot->divert_operation != NULL) && is_diverted(hot)
+        && was_diverted(hot, hot->divert_operation, args, count, kwnames, &result)) {
+        return result;
+    }
+    return hot_plain_operation(hot, args, count, kwnames);
+}
+
 static int
 count_failure(HotPath *hot, PyObject *kind, PyObject *name, PyObject *device, PyObject *error,
               int64_t duration_ns, int64_t nbytes, int64_t gpu_ns)
@@ -1046,12 +1213,18 @@ count_failure(HotPath *hot, PyObject *kind, PyObject *name, PyObject *device, Py
         return PyErr_Occurred() ? -1 : 0;
     }
     cell_add(cell, hot, duration_ns, nbytes, gpu_ns);
+    bool failed = PyUnicode_Compare(PyTuple_GET_ITEM(cell->series, 3), hot->state->ok) != 0;
+    int status = 0;
+    if (failed || duration_ns > hot->look_above_ns) {
+        PyObject *raised = PyExceptionInstance_Check(error) ? error : NULL;
+        status = look_at(hot, cell, duration_ns, nbytes, gpu_ns, failed, raised);
+    }
     Py_DECREF(cell);
-    return 0;
+    return status;
 }
 
 static PyObject *
-hot_record(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+hot_plain_record(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
 {
     State *state = hot->state;
     PyObject *const names[] = {state->kind,  state->name,   state->duration_ns, state->nbytes,
@@ -1085,7 +1258,14 @@ hot_record(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwna
         Cell *cell = find_ok(hot, slots[0], slots[1], device);
         if (likely(cell != NULL)) {
             cell_add(cell, hot, duration_ns, nbytes, gpu_ns);
+            int status = 0;
+            if (unlikely(duration_ns > hot->look_above_ns)) {
+                status = look_at(hot, cell, duration_ns, nbytes, gpu_ns, false, NULL);
+            }
             Py_DECREF(cell);
+            if (status < 0) {
+                return NULL;
+            }
         }
         else if (PyErr_Occurred()) {
             return NULL;
@@ -1095,6 +1275,145 @@ hot_record(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwna
              < 0) {
         return NULL;
     }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hot_record(HotPath *hot, PyObject *const *args, Py_ssize_t count, PyObject *kwnames)
+{
+    PyObject *result;
+    if (unlikely(hot->divert_record != NULL) && is_diverted(hot)
+        && was_diverted(hot, hot->divert_record, args, count, kwnames, &result)) {
+        return result;
+    }
+    return hot_plain_record(hot, args, count, kwnames);
+}
+
+static void
+set_look_above(HotPath *hot)
+{
+    hot->look_above_ns = hot->ring != NULL          ? INT64_MIN
+                         : hot->on_notable != NULL ? hot->notable_ns
+                                                   : INT64_MAX;
+}
+
+static PyObject *
+hot_watch(HotPath *hot, PyObject *args)
+{
+    PyObject *told;
+    long long above_ns;
+    if (!PyArg_ParseTuple(args, "LO:watch", &above_ns, &told)) {
+        return NULL;
+    }
+    hot->notable_ns = above_ns;
+    Py_XSETREF(hot->on_notable, told == Py_None ? NULL : Py_NewRef(told));
+    set_look_above(hot);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hot_remember(HotPath *hot, PyObject *size)
+{
+    Py_ssize_t count = PyNumber_AsSsize_t(size, PyExc_OverflowError);
+    if (count == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (count < 0 || count > 65536) {
+        PyErr_SetString(PyExc_ValueError, "from 0 to 65536 operations can be remembered");
+        return NULL;
+    }
+    forget_ring(hot);
+    if (count > 0) {
+        hot->ring = PyMem_Calloc((size_t)count, sizeof(Remembered));
+        if (hot->ring == NULL) {
+            return PyErr_NoMemory();
+        }
+        hot->ring_size = count;
+    }
+    set_look_above(hot);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hot_remembered(HotPath *hot, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *list = PyList_New(0);
+    /* Making objects can run the cycle collector and with it any code: read from a copy. */
+    Py_ssize_t size = hot->ring_size, next = hot->ring_next;
+    size_t bytes = (size_t)size * sizeof(Remembered);
+    if (list == NULL || size == 0) {
+        return list;
+    }
+    Remembered *ring = PyMem_Malloc(bytes);
+    if (ring == NULL) {
+        Py_DECREF(list);
+        return PyErr_NoMemory();
+    }
+    memcpy(ring, hot->ring, bytes);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_XINCREF(ring[i].cell);
+    }
+    for (Py_ssize_t i = 0; i < size && list != NULL; i++) {
+        const Remembered *one = &ring[(next + i) % size];
+        if (one->cell == NULL) {
+            continue;
+        }
+        PyObject *item = Py_BuildValue("(ONLLk)", one->cell->series, ns_or_none(one->duration_ns),
+                                       (long long)one->nbytes, (long long)one->ended_ns,
+                                       one->thread);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_XDECREF(ring[i].cell);
+    }
+    PyMem_Free(ring);
+    return list;
+}
+
+static PyObject *
+hot_divert(HotPath *hot, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"operation", "record", "own", "span_type", "modules",
+                               "foreign_module", NULL};
+    PyObject *operation, *record, *own, *span_type, *modules, *foreign_module;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$OOO!O!O!U:divert", keywords, &operation,
+                                     &record, &PyContextVar_Type, &own, &PyType_Type, &span_type,
+                                     &PyDict_Type, &modules, &foreign_module)) {
+        return NULL;
+    }
+    Py_XSETREF(hot->own, Py_NewRef(own));
+    Py_XSETREF(hot->span_type, Py_NewRef(span_type));
+    Py_XSETREF(hot->modules, Py_NewRef(modules));
+    Py_XSETREF(hot->foreign_module, Py_NewRef(foreign_module));
+    Py_XSETREF(hot->divert_record, Py_NewRef(record));
+    Py_XSETREF(hot->divert_operation, Py_NewRef(operation));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hot_found_foreign(HotPath *hot, PyObject *variable)
+{
+    if (variable != Py_None && !PyContextVar_CheckExact(variable)) {
+        PyErr_SetString(PyExc_TypeError, "a context variable is needed, or None");
+        return NULL;
+    }
+    /* None: that library has none, and is not asked for again. */
+    Py_CLEAR(hot->foreign_module);
+    Py_XSETREF(hot->foreign, variable == Py_None ? NULL : Py_NewRef(variable));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hot_skip(HotPath *hot, PyObject *count)
+{
+    uint64_t skip = PyLong_AsUnsignedLongLong(count);
+    if (skip == (uint64_t)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    hot->skip = skip;
     Py_RETURN_NONE;
 }
 
@@ -1191,6 +1510,8 @@ hot_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     hot->admit = Py_NewRef(admit);
     hot->outcome_of = Py_NewRef(outcome_of);
     hot->on_error = Py_NewRef(on_error);
+    hot->look_above_ns = INT64_MAX;
+    hot->skip = UINT64_MAX;
     hot->enabled = enabled != 0;
     hot->times_all = sample_rate >= 1.0;
     hot->step = hot->times_all ? 0 : (uint64_t)(sample_rate * 0x1p64);
@@ -1209,6 +1530,13 @@ hot_traverse(HotPath *hot, visitproc visit, void *arg)
     Py_VISIT(hot->admit);
     Py_VISIT(hot->outcome_of);
     Py_VISIT(hot->on_error);
+    Py_VISIT(hot->on_notable);
+    Py_VISIT(hot->divert_operation);
+    Py_VISIT(hot->divert_record);
+    Py_VISIT(hot->own);
+    Py_VISIT(hot->foreign);
+    Py_VISIT(hot->span_type);
+    Py_VISIT(hot->modules);
     for (size_t i = 0; i < CACHE_SIZE; i++) {
         Py_VISIT(hot->cache[i].kind);
     }
@@ -1228,6 +1556,16 @@ hot_clear(HotPath *hot)
         Py_XDECREF(old.device);
         Py_XDECREF(old.cell);
     }
+    hot->look_above_ns = INT64_MAX;
+    forget_ring(hot);
+    Py_CLEAR(hot->on_notable);
+    Py_CLEAR(hot->divert_operation);
+    Py_CLEAR(hot->divert_record);
+    Py_CLEAR(hot->own);
+    Py_CLEAR(hot->foreign);
+    Py_CLEAR(hot->span_type);
+    Py_CLEAR(hot->modules);
+    Py_CLEAR(hot->foreign_module);
     Py_CLEAR(hot->cells);
     Py_CLEAR(hot->admit);
     Py_CLEAR(hot->outcome_of);
@@ -1272,6 +1610,31 @@ static PyMethodDef hot_methods[] = {
     {"operation", (PyCFunction)(void (*)(void))hot_operation, METH_FASTCALL | METH_KEYWORDS,
      operation_doc},
     {"record", (PyCFunction)(void (*)(void))hot_record, METH_FASTCALL | METH_KEYWORDS, record_doc},
+    {"plain_operation", (PyCFunction)(void (*)(void))hot_plain_operation,
+     METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("plain_operation($self, /, kind, name, *, nbytes=0, device='')\n--\n\n"
+               "What operation() does where nothing is diverted.")},
+    {"plain_record", (PyCFunction)(void (*)(void))hot_plain_record, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("plain_record($self, /, kind, name, *, duration_ns, nbytes=0, error=None, "
+               "device='', gpu_ns=None)\n--\n\n"
+               "What record() does where nothing is diverted.")},
+    {"watch", (PyCFunction)hot_watch, METH_VARARGS,
+     PyDoc_STR("watch($self, above_ns, told, /)\n--\n\n"
+               "Tell of operations that failed or took longer; None tells nobody.")},
+    {"remember", (PyCFunction)hot_remember, METH_O,
+     PyDoc_STR("remember($self, count, /)\n--\n\nKeep so many of the last operations.")},
+    {"remembered", (PyCFunction)hot_remembered, METH_NOARGS,
+     PyDoc_STR("remembered($self, /)\n--\n\n"
+               "Those kept: series, duration_ns, nbytes, ended_ns, thread; oldest first.")},
+    {"divert", (PyCFunction)(void (*)(void))hot_divert, METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("divert($self, /, *, operation, record, own, span_type, modules, foreign_module)\n"
+               "--\n\nLet these have what runs in a span, and what begins a trace.")},
+    {"found_foreign", (PyCFunction)hot_found_foreign, METH_O,
+     PyDoc_STR("found_foreign($self, variable, /)\n--\n\n"
+               "Look at this context variable of another library's from now on.")},
+    {"skip", (PyCFunction)hot_skip, METH_O,
+     PyDoc_STR("skip($self, count, /)\n--\n\n"
+               "Divert the next operation outside of any trace after so many.")},
     {"new_cell", (PyCFunction)hot_new_cell, METH_O,
      PyDoc_STR("new_cell($self, series, /)\n--\n\nMake the cell of a series.")},
     {NULL, NULL, 0, NULL},

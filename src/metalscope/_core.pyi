@@ -1,7 +1,8 @@
 from collections.abc import Callable
-from typing import Final
+from contextvars import ContextVar
+from typing import Any, Final
 
-from metalscope._recorder_base import ErrorLike, OnError, Reading, Series
+from metalscope._recorder_base import ErrorLike, OnError, Reading, Remembered, Series, Told
 from metalscope._recorder_pure import Operation as Operation
 
 UNRECORDED: Final[Operation]
@@ -39,6 +40,35 @@ class HotPath:
         device: str = "",
         gpu_ns: int | None = None,
     ) -> None: ...
+    def plain_operation(
+        self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
+    ) -> Operation: ...
+    def plain_record(
+        self,
+        kind: str,
+        name: str,
+        *,
+        duration_ns: int,
+        nbytes: int = 0,
+        error: ErrorLike = None,
+        device: str = "",
+        gpu_ns: int | None = None,
+    ) -> None: ...
+    def watch(self, above_ns: int, told: Told | None, /) -> None: ...
+    def remember(self, count: int, /) -> None: ...
+    def remembered(self) -> list[Remembered]: ...
+    def divert(
+        self,
+        *,
+        operation: Callable[..., Operation],
+        record: Callable[..., None],
+        own: ContextVar[Any],
+        span_type: type,
+        modules: dict[str, Any],
+        foreign_module: str,
+    ) -> None: ...
+    def found_foreign(self, variable: ContextVar[Any] | None, /) -> None: ...
+    def skip(self, count: int, /) -> None: ...
     def new_cell(self, series: Series) -> Cell: ...
 
 class Recording:

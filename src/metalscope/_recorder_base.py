@@ -37,6 +37,13 @@ class Series(NamedTuple):
     outcome: str
 
 
+Remembered = tuple[Series, int | None, int, int, int]
+"""One of the last operations: its series, duration in ns, ``None`` where it was not timed, bytes,
+when it ended by the clock of :func:`time.perf_counter_ns`, and the thread."""
+
+Told = Callable[[Series, int | None, int, int | None, BaseException | None], object]
+"""Told of a notable operation: series, duration in ns, bytes, device time in ns, exception."""
+
 Reading = tuple[tuple[tuple[int, int], ...], int, int | None, int | None, int, int, int, int]
 """A cell's cells, sum_ns, min_ns, max_ns, nbytes, gpu_ns, gpu_count and untimed at one moment."""
 

@@ -48,13 +48,14 @@ class Cell(list[int]):
     """
 
     __slots__ = (
-        "counts", "detailed", "gpu_count", "gpu_ns", "lock", "max_ns", "min_ns", "nbytes", "phase",
-        "recorder", "series", "sum_ns", "untimed_count",
+        "counts", "detailed", "gpu_count", "gpu_ns", "lock", "look_above_ns", "max_ns", "min_ns",
+        "nbytes", "phase", "recorder", "series", "sum_ns", "untimed_count",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, series: Series) -> None:
         self.recorder = recorder
         self.series = series
+        self.look_above_ns = recorder.look_above_ns
         self.lock = threading.RLock()
         self.detailed = Detailed(self)
         # Replaced at each change, never changed, so that its identity tells whether one happened.
@@ -68,17 +69,23 @@ class Cell(list[int]):
         self.untimed_count = 0
         self.phase = 0.0
 
+    def look(self, duration_ns: int) -> None:
+        """Have an operation looked at that was just appended."""
+        self.recorder.look_at(self, duration_ns)
+
     def untimed(self) -> None:
         """Count an operation that was not timed."""
         detailed = self.detailed
         detailed.append(_UNTIMED)
         if len(detailed) > PENDING:
             self.fold()
+        if self.look_above_ns < 0:
+            self.recorder.look_at(self, None)
 
     def failed(self, duration_ns: int | None, error: BaseException) -> None:
         """Count, in another cell, an operation that an exception ended."""
         recorder = self.recorder
-        recorder.count(self.series, recorder.outcome_of(error), duration_ns)
+        recorder.count(self.series, recorder.outcome_of(error), duration_ns, raised=error)
 
     def fold(self) -> None:
         """Add up what is pending."""
@@ -139,6 +146,8 @@ class Cell(list[int]):
 
     def close(self) -> None:
         """Let nothing more be added: what still arrives goes to the series' next cell."""
+        # The next cell looks at it.
+        self.look_above_ns = MAX_AMOUNT
         self.__class__ = ClosedCell
         self.detailed.__class__ = ClosedDetailed
 
@@ -173,11 +182,16 @@ class Details:
 
     __slots__ = ("cell", "gpu_ns", "nbytes", "outcome")
 
+    look_above_ns = MAX_AMOUNT
+    """It has them looked at itself."""
+
     def __init__(self, cell: Cell, nbytes: int = 0) -> None:
         self.cell = cell
         self.nbytes = nbytes
         self.outcome: str | None = None
         self.gpu_ns: int | None = None
+
+    def look(self, duration_ns: int) -> None: ...
 
     def untimed(self) -> None:
         self.append(None)
@@ -189,13 +203,17 @@ class Details:
             detailed.append((duration_ns, self.nbytes, self.gpu_ns))
             if len(detailed) > PENDING:
                 cell.fold()
+            if cell.look_above_ns < (0 if duration_ns is None else duration_ns):
+                cell.recorder.look_at(cell, duration_ns, self.nbytes, self.gpu_ns)
         else:
             cell.recorder.count(cell.series, self.outcome, duration_ns, self.nbytes, self.gpu_ns)
 
     def failed(self, duration_ns: int | None, error: BaseException) -> None:
         recorder = self.cell.recorder
         outcome = recorder.outcome_of(error) if self.outcome is None else self.outcome
-        recorder.count(self.cell.series, outcome, duration_ns, self.nbytes, self.gpu_ns)
+        recorder.count(
+            self.cell.series, outcome, duration_ns, self.nbytes, self.gpu_ns, raised=error
+        )
 
     def fold(self) -> None: ...
 

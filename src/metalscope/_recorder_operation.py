@@ -71,6 +71,8 @@ class Operation:
                 cell.append(duration_ns)
                 if len(cell) > PENDING:
                     cell.fold()
+                if duration_ns > cell.look_above_ns:
+                    cell.look(duration_ns)
             else:
                 cell.failed(duration_ns, exc)
         except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program

@@ -7,7 +7,8 @@ list; see ``_recorder_cell.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from contextvars import ContextVar
+from typing import Any, Final
 
 from metalscope._recorder_base import (
     MAX_AMOUNT,
@@ -15,10 +16,13 @@ from metalscope._recorder_base import (
     ErrorLike,
     OnError,
     RecorderBase,
+    Remembered,
     Series,
+    Told,
     Totals,
 )
 from metalscope._recorder_cell import PENDING, Cell, Details
+from metalscope._recorder_looking import Diversion, Looking
 from metalscope._recorder_operation import UNRECORDED, Operation, UntimedOperation, amount
 from metalscope.operation import OK, OperationKind
 
@@ -89,6 +93,8 @@ class Recording:
                 cell.append(duration_ns)
                 if len(cell) > PENDING:
                     cell.fold()
+                if duration_ns > cell.look_above_ns:
+                    cell.look(duration_ns)
                 return
             recorder = self._counting
             recorder.count(
@@ -97,6 +103,7 @@ class Recording:
                 duration_ns,
                 recorder.known_amount(nbytes, "nbytes") or 0,
                 None if gpu_ns is None else recorder.known_amount(gpu_ns, "gpu_ns"),
+                raised=error if isinstance(error, BaseException) else None,
             )
         except Exception as failure:  # noqa: BLE001 - law: telemetry never breaks the program
             self._counting.report(failure)
@@ -108,6 +115,8 @@ class Recording:
         # subclass that has methods of its own keeps them.
         if type(self).operation is Recording.operation and recorder.operate_otherwise:
             self.operation = recorder.operate_otherwise  # type: ignore[method-assign]
+        if type(self).record is Recording.record and recorder.record_otherwise:
+            self.record = recorder.record_otherwise  # type: ignore[method-assign]
         if type(self).record is Recording.record and not recorder.enabled:
             self.record = _record_nothing  # type: ignore[method-assign]
 
@@ -132,7 +141,12 @@ class Recorder(Recording, RecorderBase[Cell]):
         self.enabled = enabled
         self._sample_rate = sample_rate
         self.operate_otherwise: Callable[..., Operation] | None = None
-        """What ``operation`` is where it does less than to time every one."""
+        """What ``operation`` is where it is not simply to time every one."""
+        self.record_otherwise: Callable[..., None] | None = None
+        """What ``record`` is where it is not simply to count."""
+        self._looking = Looking(self.report)
+        self.look_at = self._looking.look_at
+        self._diversion: Diversion | None = None
         if not enabled:
             self.operate_otherwise = _operate_unrecorded
         elif sample_rate < 1.0:
@@ -141,6 +155,91 @@ class Recorder(Recording, RecorderBase[Cell]):
         super().__init__(max_series=max_series, on_error=on_error)
         self._record_by(self)
 
+    @property
+    def look_above_ns(self) -> int:
+        """Longer operations than this, in ns, are looked at once they are counted."""
+        return self._looking.above_ns
+
+    def watch(self, above_ns: int, told: Told | None) -> None:
+        """Have ``told`` called for operations that failed or took longer, once they are counted.
+
+        It is called on the thread they ran on, with series, duration in ns, bytes, device time in
+        ns and the exception; what is not known is ``None``.
+        """
+        self._looking.watch(above_ns, told, self._cells.copy().values())
+
+    def remember(self, count: int) -> None:
+        """Keep so many of the last operations, for :meth:`remembered`; 0 keeps none."""
+        self._looking.remember(count, self._cells.copy().values())
+
+    def remembered(self) -> list[Remembered]:
+        """The last operations, oldest first."""
+        return self._looking.remembered()
+
+    def divert(
+        self,
+        *,
+        operation: Callable[..., Operation],
+        record: Callable[..., None],
+        own: ContextVar[Any],
+        span_type: type,
+        foreign_module: str,
+    ) -> None:
+        """Let these have what runs in a span, and what begins a trace.
+
+        An operation is diverted where ``own`` holds a ``span_type``, where the module named is
+        loaded and its variable, see :meth:`found_foreign`, holds anything, and, where ``own``
+        holds nothing, once after :meth:`skip` others. Whoever records by this recorder must be
+        given it anew.
+        """
+        self._diversion = diversion = Diversion(
+            self.plain_operation,
+            self.plain_record,
+            operation=operation,
+            record=record,
+            own=own,
+            span_type=span_type,
+            foreign_module=foreign_module,
+            report=self.report,
+        )
+        self.operate_otherwise, self.record_otherwise = diversion.operation, diversion.record
+        self._record_by(self)
+
+    def found_foreign(self, variable: ContextVar[Any] | None) -> None:
+        """Look at this context variable of another library; ``None``: it has none."""
+        assert self._diversion is not None  # noqa: S101 - for the type checker
+        self._diversion.found_foreign(variable)
+
+    def skip(self, count: int) -> None:
+        """Divert the next operation outside of any trace after so many."""
+        assert self._diversion is not None  # noqa: S101 - for the type checker
+        self._diversion.skip = count
+
+    def plain_operation(
+        self, kind: str, name: str, *, nbytes: int = 0, device: str = ""
+    ) -> Operation:
+        """What ``operation`` does where nothing is diverted."""
+        if self._sample_rate < 1.0:
+            return self._operate_sampled(kind, name, nbytes=nbytes, device=device)
+        return Recording.operation(self, kind, name, nbytes=nbytes, device=device)
+
+    def plain_record(
+        self,
+        kind: str,
+        name: str,
+        *,
+        duration_ns: int,
+        nbytes: int = 0,
+        error: ErrorLike = None,
+        device: str = "",
+        gpu_ns: int | None = None,
+    ) -> None:
+        """What ``record`` does where nothing is diverted."""
+        Recording.record(
+            self, kind, name, duration_ns=duration_ns, nbytes=nbytes, error=error, device=device,
+            gpu_ns=gpu_ns,
+        )  # fmt: skip
+
     def count(
         self,
         series: tuple[str, str, str] | Series,
@@ -148,6 +247,8 @@ class Recorder(Recording, RecorderBase[Cell]):
         duration_ns: int | None,
         nbytes: int = 0,
         gpu_ns: int | None = None,
+        *,
+        raised: BaseException | None = None,
     ) -> None:
         """Count one operation whose cell is not at hand; one without a duration was not timed.
 
@@ -159,6 +260,8 @@ class Recorder(Recording, RecorderBase[Cell]):
         detailed.append((duration_ns, nbytes, gpu_ns))
         if len(detailed) > PENDING:
             cell.fold()
+        if outcome != OK or (0 if duration_ns is None else duration_ns) > cell.look_above_ns:
+            self.look_at(cell, duration_ns, nbytes, gpu_ns, raised)
 
     def report(self, error: BaseException) -> None:
         """Tell of what went wrong."""
@@ -168,6 +271,7 @@ class Recorder(Recording, RecorderBase[Cell]):
         """Forget every count."""
         super().start_at_zero()
         self._closed.clear()
+        self._looking.forget()
 
     def collect(self) -> dict[Series, Totals]:
         """All counts since the start, by series; series that were evicted are left out."""

@@ -13,6 +13,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
+from metalscope.correlation import current_correlation_id, current_span
 from metalscope.errors import InvalidNameError
 from metalscope.fork import reset_in_child
 from metalscope.snapshot import CustomMetric, Labels, TelemetryEvent
@@ -242,7 +243,15 @@ class EventLog:
         plain = MappingProxyType({_text(key): _plain(value, 0) for key, value in given.items()})
         with self._lock:
             self._sequence += 1
-            event = TelemetryEvent(self._sequence, datetime.now(UTC), _text(name), plain)
+            span = current_span()
+            event = TelemetryEvent(
+                self._sequence,
+                datetime.now(UTC),
+                _text(name),
+                plain,
+                current_correlation_id(),
+                None if span is None else span.trace_id_text,
+            )
             if len(self._events) == self._events.maxlen:
                 self.dropped += 1
             self._events.append(event)

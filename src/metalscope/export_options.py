@@ -344,7 +344,7 @@ class ExporterOptions(Options):
 
 
 class SpoolOptions(Options):
-    """Where snapshots wait that could not be sent yet, one queue an exporter."""
+    """Where waits what could not be sent yet, one queue an exporter or sink."""
 
     directory: Path | None = Field(
         None,
@@ -353,14 +353,14 @@ class SpoolOptions(Options):
     )
     max_bytes: Bytes = Field(
         64 * 1024**2,
-        description="Most bytes one exporter's queue takes; past it the oldest are let go.",
+        description="Most bytes one queue takes; past it the oldest are let go.",
     )
     max_age: Duration = Field(
-        timedelta(hours=24), description="How long a snapshot waits before it is let go."
+        timedelta(hours=24), description="How long anything waits before it is let go."
     )
     replay_interval: DurationOrZero = Field(
         timedelta(milliseconds=100),
-        description="Least time between two exports while a queue is worked off.",
+        description="Least time between two sendings while a queue is worked off.",
     )
 
 

@@ -16,6 +16,7 @@ from metalscope import semconv
 from metalscope.export_status import BreakerState, ExporterStatus
 from metalscope.families_of_alerts import ALERT_VALUES
 from metalscope.families_of_health import HEALTH_VALUES
+from metalscope.families_of_logs import LOG_VALUES
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OK
 from metalscope.semconv import Metric
@@ -317,6 +318,7 @@ _VALUES: Final[dict[Metric, Source]] = {
     semconv.GPU_RECOVERIES: _total(ResourceKind.RECOVERIES, lambda one: (one.device,)),
     **HEALTH_VALUES,
     **ALERT_VALUES,
+    **LOG_VALUES,
     semconv.DEVICE_INFO: _device_info,
     semconv.DEVICE_MEMORY: _device_fact(lambda device: device.memory_bytes),
     semconv.DEVICE_WORKING_SET: _device_fact(lambda device: device.recommended_working_set_bytes),

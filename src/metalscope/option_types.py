@@ -21,6 +21,7 @@ __all__ = [
     "DurationOrZero",
     "Endpoint",
     "ExporterEndpoint",
+    "LogEndpoint",
     "Milliseconds",
     "NotificationTarget",
     "Percent",
@@ -88,12 +89,21 @@ _EXPORTER_SCHEMES: Final = {"http", "https", "grpc", "grpcs", "udp", "unix", "fi
 
 
 def _exporter_endpoint(url: str) -> str:
+    return _endpoint_or_path(url, _EXPORTER_SCHEMES)
+
+
+def _log_endpoint(url: str) -> str:
+    # Syslog is sent over these two as well.
+    return _endpoint_or_path(url, _EXPORTER_SCHEMES | {"tcp", "tls"})
+
+
+def _endpoint_or_path(url: str, schemes: Collection[str]) -> str:
     scheme, separator, rest = url.partition("://")
     if scheme in {"unix", "file"} and separator:
         if not rest.startswith("/"):
             raise ValueError(f"must be '{scheme}:///absolute/path'")
         return url
-    return _endpoint(url, _EXPORTER_SCHEMES)
+    return _endpoint(url, schemes)
 
 
 def _notification_target(target: SecretStr) -> SecretStr:
@@ -160,5 +170,6 @@ Port = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65_535)]
 Bytes = Annotated[int, BeforeValidator(_number), Field(ge=65_536, le=2**50)]
 Endpoint = Annotated[str, AfterValidator(_web_endpoint)]
 ExporterEndpoint = Annotated[str, AfterValidator(_exporter_endpoint)]
+LogEndpoint = Annotated[str, AfterValidator(_log_endpoint)]
 SecretHeaders = Annotated[dict[str, SecretStr], AfterValidator(_headers)]
 NotificationTarget = Annotated[SecretStr, AfterValidator(_notification_target)]

@@ -30,12 +30,12 @@ from metalscope.export_options import (
     ExportOptions,
 )
 from metalscope.health_options import HealthMonitorOptions, HistoryOptions, ObjectiveOptions
+from metalscope.log_options import LoggingOptions, LogSinkOptions
 from metalscope.option_base import Options
 from metalscope.option_types import (
     Count,
     CountOrZero,
     Duration,
-    Endpoint,
     Milliseconds,
     Percent,
     Port,
@@ -43,6 +43,8 @@ from metalscope.option_types import (
     is_loopback,
     shown_endpoint,
 )
+from metalscope.sanitizing_options import SanitizingOptions
+from metalscope.trace_options import SpanExporterOptions, TracesOptions
 
 __all__ = [
     "EXPORTER_ENTRY_POINTS",
@@ -55,14 +57,18 @@ __all__ = [
     "HealthMonitorOptions",
     "HistoryOptions",
     "InhibitionOptions",
+    "LogSinkOptions",
     "LoggingOptions",
     "MaintenanceOptions",
     "MetalTelemetryOptions",
     "ObjectiveOptions",
     "PerformanceCountersOptions",
+    "SanitizingOptions",
     "ServerOptions",
     "SmtpOptions",
+    "SpanExporterOptions",
     "TorchOptions",
+    "TracesOptions",
     "is_loopback",
     "shown_endpoint",
 ]
@@ -89,30 +95,6 @@ class PerformanceCountersOptions(Options):
     slow_kernel_threshold_ms: Milliseconds = Field(
         100.0,
         description="A kernel that takes longer, in ms, counts as slow; to the same precision.",
-    )
-
-
-class LoggingOptions(Options):
-    """The production log: its form, its buffer, and where it goes."""
-
-    enable_buffering: bool = Field(True, description="Collect records and write them in batches.")
-    enable_correlation_tracking: bool = Field(
-        True, description="Give the records of one piece of work one correlation id."
-    )
-    enable_performance_logging: bool = Field(True, description="Log operations that were slow.")
-    enable_stack_trace_logging: bool = Field(
-        False, description="Add the stack trace to the record of an error."
-    )
-    use_json_format: bool = Field(False, description="One JSON object a line in place of text.")
-    buffer_flush_interval: Duration = Field(
-        timedelta(seconds=10), description="Longest time a record waits in the buffer."
-    )
-    max_buffer_size: Count = Field(1000, description="Most records in the buffer; a count.")
-    slow_operation_threshold_ms: Milliseconds = Field(
-        100.0, description="An operation that takes longer, in ms, is logged as slow."
-    )
-    external_log_endpoints: tuple[Endpoint, ...] = Field(
-        (), description="URLs of the systems that receive the log as well."
     )
 
 
@@ -238,6 +220,11 @@ class MetalTelemetryOptions(Options):
         HistoryOptions.defaults(), description="The past, kept in a file for predictions."
     )
     logging: LoggingOptions = Field(LoggingOptions.defaults(), description="The production log.")
+    traces: TracesOptions = Field(TracesOptions.defaults(), description="Spans of operations.")
+    sanitizing: SanitizingOptions = Field(
+        SanitizingOptions.defaults(),
+        description="What is taken out of what leaves the process.",
+    )
     export: ExportOptions = Field(
         ExportOptions.defaults(), description="Sending metrics to other systems."
     )

@@ -566,6 +566,63 @@ CHANNEL_STATE: Final = Metric(
     ("channel", "type", "state"),
 )
 
+LOG_RECORDS: Final = Metric(
+    "metalscope_log_records_total",
+    "counter",
+    "Records that were logged, by severity.",
+    ("severity",),
+)
+SPANS: Final = Metric(
+    "metalscope_spans_total",
+    "counter",
+    "Spans that were kept: sampled, or for being slow, failed, or around one that was.",
+    ("decision",),
+)
+SINK_DELIVERED: Final = Metric(
+    "metalscope_sink_delivered_records_total",
+    "counter",
+    "Log records and spans that arrived.",
+    ("signal", "sink"),
+)
+SINK_DROPPED: Final = Metric(
+    "metalscope_sink_dropped_records_total",
+    "counter",
+    "Log records and spans that will never arrive, by reason.",
+    ("signal", "sink", "reason"),
+)
+SINK_FAILURES: Final = Metric(
+    "metalscope_sink_failures_total",
+    "counter",
+    "Sendings that failed, each try counted, by reason.",
+    ("signal", "sink", "reason"),
+)
+SINK_WAITING: Final = Metric(
+    "metalscope_sink_queue_records",
+    "gauge",
+    "Log records and spans that wait for a sink.",
+    ("signal", "sink"),
+)
+SINK_WAITING_BYTES: Final = Metric(
+    "metalscope_sink_queue_bytes",
+    "gauge",
+    "Size of what waits for a sink.",
+    ("signal", "sink"),
+    "bytes",
+)
+SINK_LAST_SUCCESS: Final = Metric(
+    "metalscope_sink_last_success_timestamp_seconds",
+    "gauge",
+    "When records last arrived, in seconds since the Unix epoch. Absent before any did.",
+    ("signal", "sink"),
+    "seconds",
+)
+SINK_STATE: Final = Metric(
+    "metalscope_sink_state",
+    "gauge",
+    "1 for the state of the circuit breaker: closed, half_open or open; 0 for the others.",
+    ("signal", "sink", "type", "state"),
+)
+
 OVERALL: Final = "overall"
 """The component label of the status of the whole."""
 
@@ -638,5 +695,14 @@ BUILT_IN: Final[tuple[Metric, ...]] = (
     NOTIFICATIONS_WAITING,
     NOTIFICATION_LAST_SUCCESS,
     CHANNEL_STATE,
+    LOG_RECORDS,
+    SPANS,
+    SINK_DELIVERED,
+    SINK_DROPPED,
+    SINK_FAILURES,
+    SINK_WAITING,
+    SINK_WAITING_BYTES,
+    SINK_LAST_SUCCESS,
+    SINK_STATE,
 )
 """Every metric of metalscope's own, in the order in which they are exposed."""

@@ -32,6 +32,7 @@ from metalscope.health_report import (
 from metalscope.histogram import DurationHistogram
 from metalscope.histogram_json import DURATION_EDGES, histogram_to_dict
 from metalscope.moments import rfc3339, rfc3339_or_none
+from metalscope.notable import NotableOperation
 from metalscope.operation import (
     NS_PER_MS,
     OK,
@@ -46,6 +47,7 @@ from metalscope.readings import (
     ResourceMetrics,
     ThermalState,
 )
+from metalscope.sink_status import SinkStatus
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -66,6 +68,7 @@ __all__ = [
     "InternalMetrics",
     "MemoryPressure",
     "MetalTelemetrySnapshot",
+    "NotableOperation",
     "ObjectiveStatus",
     "OperationMetrics",
     "OutcomeMetrics",
@@ -74,6 +77,7 @@ __all__ = [
     "RecentActivity",
     "ResourceKind",
     "ResourceMetrics",
+    "SinkStatus",
     "SystemInfo",
     "TelemetryEvent",
     "ThermalState",
@@ -91,13 +95,14 @@ class Exemplar:
     """One duration, and the trace in which it was measured.
 
     ``value_ms`` is in ms. ``trace_id`` and ``span_id`` are lower-case hex, 32 and 16 digits, as in
-    W3C Trace Context.
+    W3C Trace Context. ``correlation_id`` is that of the work it belonged to, if there was one.
     """
 
     value_ms: float
     timestamp: datetime
     trace_id: str
     span_id: str
+    correlation_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -106,6 +111,7 @@ class Exemplar:
             "timestamp": rfc3339(self.timestamp),
             "trace_id": self.trace_id,
             "span_id": self.span_id,
+            "correlation_id": self.correlation_id,
         }
 
 
@@ -269,12 +275,17 @@ class CustomMetric:
 
 @dataclass(frozen=True, slots=True)
 class TelemetryEvent:
-    """Something that happened at one moment, with its properties."""
+    """Something that happened at one moment, with its properties.
+
+    ``correlation_id`` and ``trace_id`` are those of the work it happened in, if there was one.
+    """
 
     sequence: int
     timestamp: datetime
     name: str
     properties: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    correlation_id: str | None = None
+    trace_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -283,6 +294,8 @@ class TelemetryEvent:
             "timestamp": rfc3339(self.timestamp),
             "name": self.name,
             "properties": dict(self.properties),
+            "correlation_id": self.correlation_id,
+            "trace_id": self.trace_id,
         }
 
 
@@ -377,7 +390,8 @@ class InternalMetrics:
     ``errors`` counts what went wrong inside, by room. ``overflowed`` counts recordings whose name
     fell to the ``other`` series because the cap was reached. ``dropped`` counts what a full queue
     let go, by queue. ``exporters`` is how each exporter is doing, ``channels`` how each channel
-    that alerts are told on.
+    that alerts are told on, ``sinks`` how each place that logs and spans go to. ``log_records``
+    counts what was logged, by severity, ``spans`` what became a span, by why it did.
     """
 
     errors: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -385,6 +399,9 @@ class InternalMetrics:
     dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     exporters: tuple[ExporterStatus, ...] = ()
     channels: tuple[ChannelStatus, ...] = ()
+    sinks: tuple[SinkStatus, ...] = ()
+    log_records: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    spans: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""
@@ -394,6 +411,9 @@ class InternalMetrics:
             "dropped": dict(self.dropped),
             "exporters": [exporter.to_dict() for exporter in self.exporters],
             "channels": [channel.to_dict() for channel in self.channels],
+            "sinks": [sink.to_dict() for sink in self.sinks],
+            "log_records": dict(self.log_records),
+            "spans": dict(self.spans),
         }
 
 
@@ -401,7 +421,9 @@ class InternalMetrics:
 class MetalTelemetrySnapshot:
     """All that is known at one moment.
 
-    ``alerts`` are those that are pending or fire, as of the last evaluation of the rules.
+    ``alerts`` are those that are pending or fire, as of the last evaluation of the rules;
+    ``notable`` the latest operations that failed or were slow, oldest first, where logs or traces
+    look for them.
     """
 
     timestamp: datetime
@@ -413,6 +435,7 @@ class MetalTelemetrySnapshot:
     recent: RecentActivity = field(default_factory=RecentActivity)
     custom: tuple[CustomMetric, ...] = ()
     events: tuple[TelemetryEvent, ...] = ()
+    notable: tuple[NotableOperation, ...] = ()
     system: SystemInfo | None = None
     internals: InternalMetrics = field(default_factory=InternalMetrics)
     retired_operations: int = 0
@@ -473,6 +496,7 @@ class MetalTelemetrySnapshot:
             "counters": self.counters.to_dict() if self.counters else None,
             "custom": [metric.to_dict() for metric in self.custom],
             "events": [event.to_dict() for event in self.events],
+            "notable": [operation.to_dict() for operation in self.notable],
             "system": self.system.to_dict() if self.system else None,
             "internals": self.internals.to_dict(),
         }

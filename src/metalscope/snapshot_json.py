@@ -44,6 +44,7 @@ from metalscope.snapshot import (
 from metalscope.snapshot_json_alerts import alert_from_dict, channel_from_dict
 from metalscope.snapshot_json_counters import counters_from_dict
 from metalscope.snapshot_json_health import health_from_dict
+from metalscope.snapshot_json_logs import notable_from_dict, sink_from_dict
 
 __all__ = ["SnapshotFormatError", "snapshot_from_dict"]
 
@@ -95,6 +96,7 @@ def snapshot_from_dict(data: Data) -> MetalTelemetrySnapshot:
         recent=_part("recent", _recent, data.get("recent") or {}),
         custom=_parts(data, "custom", _custom),
         events=_parts(data, "events", _event),
+        notable=_parts(data, "notable", notable_from_dict),
         system=_part("system", _system, data["system"]) if data.get("system") else None,
         internals=_part("internals", _internals, data.get("internals") or {}),
         retired_operations=_part(
@@ -151,6 +153,7 @@ def _exemplar(data: Data) -> Exemplar:
         read_time(data["timestamp"]),
         read_text(data["trace_id"]),
         read_text(data["span_id"]),
+        maybe(read_text, data.get("correlation_id")),
     )
 
 
@@ -205,6 +208,8 @@ def _event(data: Data) -> TelemetryEvent:
         read_time(data["timestamp"]),
         read_text(data["name"]),
         dict(data.get("properties", {})),
+        maybe(read_text, data.get("correlation_id")),
+        maybe(read_text, data.get("trace_id")),
     )
 
 
@@ -246,6 +251,9 @@ def _internals(data: Data) -> InternalMetrics:
         _counts(data.get("dropped", {})),
         tuple(map(_exporter, data.get("exporters", ()))),
         tuple(map(channel_from_dict, data.get("channels", ()))),
+        tuple(map(sink_from_dict, data.get("sinks", ()))),
+        _counts(data.get("log_records", {})),
+        _counts(data.get("spans", {})),
     )
 
 

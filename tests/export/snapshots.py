@@ -24,12 +24,19 @@ from metalscope.snapshot import (
     OutcomeMetrics,
     ResourceKind,
     ResourceMetrics,
+    SinkStatus,
     SystemInfo,
     ThermalState,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EARLIER = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+
+SINK = SinkStatus(
+    "splunk", "splunk", "logs", BreakerState.HALF_OPEN, 40,
+    failures={"timeout": 2}, dropped={"queue_full": 1}, waiting=7, waiting_bytes=900,
+    last_success=NOW, last_error="it took too long",
+)  # fmt: skip
 
 HOSTILE_NAMES = (
     'quote " inside',
@@ -132,6 +139,9 @@ def full() -> MetalTelemetrySnapshot:
                 ExporterStatus("file", "custom"),
             ),
             channels=(CHANNEL,),
+            sinks=(SINK,),
+            log_records={"info": 20, "error": 3},
+            spans={"sampled": 12, "slow": 2},
         ),
         retired_operations=10,
         retired_errors=1,

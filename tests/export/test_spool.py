@@ -22,7 +22,7 @@ from spools import HOUR, Clock, Make, drained
 from metalscope import MetalTelemetryManager
 from metalscope.export.codec import SnapshotFormatError, decode, encode
 from metalscope.export.prometheus import render
-from metalscope.export.resource import resource_of
+from metalscope.sending.resource import resource_of
 from metalscope.sending.result import Reason
 from metalscope.sending.spool.disk import DiskSpool
 from metalscope.sending.spool.queue import ENTRY_BYTES, MemorySpool, Spool

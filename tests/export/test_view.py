@@ -8,7 +8,6 @@ import pytest
 import snapshots
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.audience import audience_of
 from metalscope.export.registry import context_for
 from metalscope.export.view import MetricView
 from metalscope.export_options import (
@@ -19,6 +18,7 @@ from metalscope.export_options import (
 )
 from metalscope.families import Family, families
 from metalscope.operation import OK
+from metalscope.sending.audience import audience_of
 from metalscope.snapshot import CustomMetric, MetalTelemetrySnapshot, TelemetryEvent
 
 FULL = snapshots.full()

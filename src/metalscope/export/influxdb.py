@@ -11,11 +11,11 @@ from metalscope.errors import ConfigurationError, MissingExtraError
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.deltas import samples
-from metalscope.export.settings import Settings
 from metalscope.moments import microseconds
 from metalscope.option_types import shown_endpoint
 from metalscope.sending.http.transport import HttpAnswer, TransportError, judge, result_of_error
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot
@@ -121,7 +121,7 @@ def _write_url(context: ExporterContext) -> str:
     def wrong(what: str) -> ConfigurationError:
         return ConfigurationError(f"exporter {context.name!r}: {what}")
 
-    settings = Settings(context, {"bucket", "org", "database"})
+    settings = Settings(context.options, {"bucket", "org", "database"})
     bucket, org, database = (
         settings.text(name, r".+", such_as="gpu") for name in ("bucket", "org", "database")
     )

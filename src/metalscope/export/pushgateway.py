@@ -17,11 +17,11 @@ from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter, ReadBack
 from metalscope.export.prometheus import number, render_families
 from metalscope.export.prometheus_series import with_target_labels
-from metalscope.export.settings import Settings
 from metalscope.families import Family
 from metalscope.semconv import Metric
 from metalscope.sending.http.transport import TransportError, judge, result_of_error
 from metalscope.sending.result import ExportResult
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext
@@ -52,7 +52,7 @@ class PushgatewayExporter(MetricsExporter):
 
     def __init__(self, context: ExporterContext) -> None:
         self._address = _Address.of(context)
-        self._delete_on_exit = Settings(context, ("delete_on_exit",)).flag("delete_on_exit")
+        self._delete_on_exit = Settings(context.options, ("delete_on_exit",)).flag("delete_on_exit")
         self._view = context.view
         self._labels = context.options.labels
         self._http = context.open_http(self._address.url)

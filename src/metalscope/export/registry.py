@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from metalscope.errors import ConfigurationError
-from metalscope.export.audience import audience_of
 from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.otlp.environment import completed
 from metalscope.export.view import MetricView
 from metalscope.export_options import EXPORTER_ENTRY_POINTS, Audience, ExporterType
 from metalscope.plugins import entry_points_of, load_entry_point
+from metalscope.sending.audience import audience_of
 from metalscope.sending.http.transport import HttpTransport
 
 if TYPE_CHECKING:

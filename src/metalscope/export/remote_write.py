@@ -18,10 +18,10 @@ from metalscope.export.batches import Batches
 from metalscope.export.prometheus import ANNOUNCED_UNITS
 from metalscope.export.prometheus_schema import write_request
 from metalscope.export.prometheus_series import STALE, Series, milliseconds, series_of
-from metalscope.export.settings import Settings
 from metalscope.export_options import HistogramForm
 from metalscope.sending.http.transport import TransportError, judge, result_of_error
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,7 +76,7 @@ class RemoteWriteExporter(MetricsExporter):
                 f"exporter {context.name!r}: endpoint must be the http or https URL of remote "
                 "write, such as 'https://prometheus:9090/api/v1/write'"
             )
-        self._stale_markers = Settings(context, ("stale_markers",)).flag("stale_markers")
+        self._stale_markers = Settings(context.options, ("stale_markers",)).flag("stale_markers")
         self._compress = _snappy()
         write_request()  # so that it is known now whether protobuf is there
         self._context = context

@@ -13,8 +13,8 @@ from metalscope.export.base import ExporterContext, MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.datagrams import DEFAULT_PORT, Link
 from metalscope.export.deltas import Change, Changes
-from metalscope.export.settings import Settings
 from metalscope.sending.result import ExportResult
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.snapshot import MetalTelemetrySnapshot
@@ -44,7 +44,7 @@ class StatsdExporter(MetricsExporter):
     """
 
     def __init__(self, context: ExporterContext) -> None:
-        self._prefix = Settings(context, {"prefix"}).text(
+        self._prefix = Settings(context.options, {"prefix"}).text(
             "prefix", r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", such_as="gpu.host1"
         )
         self._suffix = tuple(map(_part, context.options.labels.values()))

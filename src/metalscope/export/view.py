@@ -11,10 +11,10 @@ from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from metalscope.export.resource import resource_of
 from metalscope.export.sanitize import sanitized
 from metalscope.families import Distribution, Family, LabelValues, families
 from metalscope.semconv import Metric
+from metalscope.sending.resource import resource_of
 
 if TYPE_CHECKING:
     from metalscope.export_options import SelectionOptions

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from metalscope.activity import ActivityWindow, Totals
 from metalscope.consumers import Consumer, Consumers
 from metalscope.internal import InternalErrors
+from metalscope.notable import latest_notable
 from metalscope.processes.directory import ProcessDirectory, Processes
 from metalscope.processes.event_order import EventOrder
 from metalscope.processes.merge import counts_of, readings_of
@@ -124,6 +125,7 @@ class ProcessGroup:
             recent=self._activity.recent(),
             custom=tuple(sorted((*total.custom, *gauges), key=lambda one: (one.name, one.labels))),
             events=self._events.latest,
+            notable=latest_notable(one.notable for one in living),
             system=self._host.system(_devices(living)),
             internals=replace(
                 total.internals,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from metalscope.exemplars import newest_by_bucket
 from metalscope.export_status import added_statuses
+from metalscope.sink_status import added_sinks
 from metalscope.snapshot import (
     CustomMetric,
     InternalMetrics,
@@ -45,6 +46,9 @@ def counts_of(snapshots: Sequence[MetalTelemetrySnapshot]) -> MetalTelemetrySnap
             exporters=added_statuses(
                 status for one in snapshots for status in one.internals.exporters
             ),
+            sinks=added_sinks(sink for one in snapshots for sink in one.internals.sinks),
+            log_records=_added(one.internals.log_records for one in snapshots),
+            spans=_added(one.internals.spans for one in snapshots),
         ),
         retired_operations=sum(one.retired_operations for one in snapshots),
         retired_errors=sum(one.retired_errors for one in snapshots),

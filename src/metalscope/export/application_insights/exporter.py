@@ -22,10 +22,10 @@ from metalscope.export.application_insights.answer import Fates
 from metalscope.export.base import MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.news import new_events
-from metalscope.export.settings import Settings
 from metalscope.export_options import Temporality
 from metalscope.sending.http.transport import TransportError, result_of_error
 from metalscope.sending.result import ExportResult, Reason, Verdict
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -69,7 +69,7 @@ class ApplicationInsightsExporter(MetricsExporter):
         # Raises where the SDK is missing.
         from metalscope.export.application_insights import sdk  # noqa: PLC0415 - large
 
-        Settings(context, ())
+        Settings(context.options, ())
         self._sdk_of = sdk
         self._context = context
         self._view = context.view

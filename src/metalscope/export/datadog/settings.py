@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from metalscope.export.settings import Settings
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext
@@ -43,7 +43,7 @@ class DatadogSettings:
         Raises:
             ConfigurationError: another name, or a value of the wrong type.
         """
-        settings = Settings(context, known)
+        settings = Settings(context.options, known)
         return cls(
             distributions=settings.flag("distributions"),
             events=settings.flag("events", default=True),

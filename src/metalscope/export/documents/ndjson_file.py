@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter, ReadBack
 from metalscope.export.documents.json_document import SCHEMA, Document, strict_json
-from metalscope.export.settings import Settings
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterContext
@@ -61,7 +61,7 @@ class NdjsonFileExporter(MetricsExporter):
     """
 
     def __init__(self, context: ExporterContext) -> None:
-        settings = Settings(context, {"max_bytes", "backups", "compress"})
+        settings = Settings(context.options, {"max_bytes", "backups", "compress"})
         self._path = _path(context)
         self._view = context.view
         self._timeout = context.timeout.total_seconds()

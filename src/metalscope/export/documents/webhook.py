@@ -13,9 +13,9 @@ from metalscope.errors import ConfigurationError
 from metalscope.export.base import MetricsExporter
 from metalscope.export.batches import Batches
 from metalscope.export.documents.json_document import Document, strict_json
-from metalscope.export.settings import Settings
 from metalscope.sending.http.transport import TransportError, judge, result_of_error
 from metalscope.sending.result import ExportResult
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ class WebhookExporter(MetricsExporter):
                 f"exporter {context.name!r}: a webhook needs an endpoint such as "
                 "'https://host/path'"
             )
-        settings = Settings(context, {"method", "compress", "signature"})
+        settings = Settings(context.options, {"method", "compress", "signature"})
         self._view = context.view
         self._method = settings.choice("method", ("POST", "PUT"))
         self._compress = settings.flag("compress")

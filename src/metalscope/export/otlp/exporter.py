@@ -19,10 +19,10 @@ from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.environment import METRICS_PATH, completed
 from metalscope.export.otlp.hardware import hardware_families
 from metalscope.export.otlp.metrics import metrics_data
-from metalscope.export.settings import Settings
 from metalscope.export_options import HistogramForm, Temporality
 from metalscope.sending.http.transport import HttpTransport, TransportError, judge, result_of_error
 from metalscope.sending.result import ExportResult, Reason
+from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -69,7 +69,7 @@ class OtlpExporter(MetricsExporter):
             context = context.with_options(options, timeout=said)
         self._view = context.view
         self._timeout = context.timeout
-        settings = Settings(context, _SETTINGS)
+        settings = Settings(context.options, _SETTINGS)
         self._hardware = settings.flag("hw_metrics", default=True)
         self._temporality = options.temporality or Temporality.CUMULATIVE
         self._histograms = options.histograms or HistogramForm.CLASSIC

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from metalscope.export_options import Audience, ExporterType
 from metalscope.option_types import endpoint_host, is_loopback
-
-if TYPE_CHECKING:
-    from metalscope.export_options import ExporterOptions
 
 __all__ = ["audience_of"]
 
@@ -25,7 +22,26 @@ _ELSEWHERE: Final = {
 _OWN_DOMAINS: Final = (".localhost", ".local", ".home.arpa", ".internal", ".lan", ".svc")
 
 
-def audience_of(options: ExporterOptions) -> Audience:
+class Addressed(Protocol):
+    """What is asked of the options of a peer."""
+
+    @property
+    def audience(self) -> Audience | None:
+        """What is said of it."""
+        ...
+
+    @property
+    def endpoint(self) -> str | None:
+        """Its URL."""
+        ...
+
+    @property
+    def type(self) -> str | None:
+        """What it is."""
+        ...
+
+
+def audience_of(options: Addressed) -> Audience:
     """What the options say; else internal for this machine, private addresses and bare names."""
     if options.audience is not None:
         return options.audience

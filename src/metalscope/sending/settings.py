@@ -1,37 +1,43 @@
-"""The ``settings`` of an exporter's options, read strictly: what only one protocol knows."""
+"""The ``settings`` of an exporter or a sink, read strictly: what only one protocol knows."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from metalscope.durations import parse_duration
 from metalscope.errors import ConfigurationError
 from metalscope.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from metalscope.export.base import ExporterContext
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["Settings"]
 
 
+class _Configured(Protocol):
+    @property
+    def who(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+
 class Settings:
-    """The settings of one exporter.
+    """The settings of one exporter or sink.
 
     Args:
-        context: of which exporter.
+        options: whose.
         known: the names it has.
 
     Raises:
         ConfigurationError: there is one of another name.
     """
 
-    def __init__(self, context: ExporterContext, known: Collection[str]) -> None:
-        self._exporter = context.name
-        self._given = context.options.settings
+    def __init__(self, options: _Configured, known: Collection[str]) -> None:
+        self._who = options.who
+        self._given = options.settings
         for name in self._given:
             if name not in known:
                 near = nearest(name, known)
@@ -88,4 +94,4 @@ class Settings:
 
     def wrong(self, name: str, what: str) -> ConfigurationError:
         """The error that says what is wrong with a setting."""
-        return ConfigurationError(f"exporter {self._exporter!r}: settings.{name} {what}")
+        return ConfigurationError(f"{self._who}: settings.{name} {what}")

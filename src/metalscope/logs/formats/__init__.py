@@ -1,0 +1,1 @@
+"""The forms of a log line, one a module."""

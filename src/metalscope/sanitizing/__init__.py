@@ -1,0 +1,1 @@
+"""What is secret or private in text, found and taken out."""
