@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from metalscope.config.schema import group_of, item_group_of
-from metalscope.config.unavailable import is_read
 from metalscope.durations import format_duration
 from metalscope.options import MetalTelemetryOptions
 from page_tables import write_tables
@@ -23,13 +22,11 @@ PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 BEGIN = "<!-- options: written by scripts/option_table.py -->\n"
 END = "<!-- options: end -->\n"
 
-NOT_READ = "**Not read yet.**"
-
 
 def tables() -> str:
     """All groups, each with its table."""
     return "\n".join(
-        [_table("Telemetry", "", MetalTelemetryOptions), *_below(MetalTelemetryOptions, "")]
+        [_table("Telemetry", MetalTelemetryOptions), *_below(MetalTelemetryOptions, "")]
     )
 
 
@@ -40,22 +37,17 @@ def _below(model: type[BaseModel], above: str) -> Iterator[str]:
         within = group or items
         if within is not None:
             place = f"{above}{name}" if group else f"{above}{name}[]"
-            yield _table(f"`{place}`", f"{place}.", within)
+            yield _table(f"`{place}`", within)
             yield from _below(within, f"{place}.")
 
 
-def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
+def _table(title: str, model: type[BaseModel]) -> str:
     about = (model.__doc__ or "").split("\n\n")[0]
     lines = [f"### {title}\n", f"{about}\n", "| option | default | takes | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         if group_of(model, name) is None:
-            # Of a list's items: whether the list is read decides.
-            read = is_read((prefix + name).partition("[")[0])
             meaning = field.description or ""
-            lines.append(
-                f"| `{name}` | {_default(field)} | {_takes(field)} | "
-                f"{meaning if read else f'{meaning} {NOT_READ}'} |"
-            )
+            lines.append(f"| `{name}` | {_default(field)} | {_takes(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

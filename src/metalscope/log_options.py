@@ -102,8 +102,8 @@ class LoggingOptions(DeliveryOptions):
     )
     events_per_second: Count = Field(
         10,
-        description="Most records a second of one event and operation; the next one says how many "
-        "were left out.",
+        description="Most records a second of one event and operation, a count; the next says "
+        "how many were left out.",
     )
     capture: tuple[str, ...] = Field(
         (),

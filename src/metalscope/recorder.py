@@ -10,7 +10,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, Literal
 
-from metalscope._recorder_base import MAX_NAME_LENGTH, OTHER, ErrorLike, Series, Totals
+from metalscope._recorder_base import (
+    MAX_NAME_LENGTH,
+    OTHER,
+    ErrorLike,
+    Remembered,
+    Series,
+    Totals,
+)
 
 __all__ = [
     "IMPLEMENTATION",
@@ -21,6 +28,7 @@ __all__ = [
     "Operation",
     "Recorder",
     "Recording",
+    "Remembered",
     "Series",
     "Totals",
 ]

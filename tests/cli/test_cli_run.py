@@ -394,11 +394,11 @@ def test_ctrl_c_reaches_the_script(script, start):
     assert END_LINE.search(running.stderr.encode())
 
 
-def test_what_a_version_does_not_do_yet_is_said_on_a_line_each(script):
+def test_what_is_asked_for_in_vain_is_said_on_a_line_each(script):
     path = script("print('done')")
     config = path.parent / "options.toml"
-    config.write_text("[logging]\nuse_json_format = true\n")
+    config.write_text("[traces]\nfile = 't.json'\n")
     done = metalscope("run", "--no-server", "--config", str(config), path)
     assert (done.returncode, done.stdout) == (0, b"done\n")
     first = done.stderr.decode().splitlines()[0]
-    assert first.startswith("metalscope: warning: logging.use_json_format: this version")
+    assert first.startswith("metalscope: warning: traces.file: traces.enabled is false")

@@ -77,7 +77,7 @@ def test_what_the_options_say_in_vain_is_absent(tmp_path):
 
     file = tmp_path / "o.json"
     file.write_text(
-        '{"logging": {"max_buffer_size": 5}, "export": {"exporters": ['
+        '{"traces": {"file": "t.json"}, "export": {"exporters": ['
         '{"type": "prometheus", "name": "p", "endpoint": "http://elsewhere:9090/"}]}}'
     )
     sentences = unavailable_features(load_options(file))

@@ -110,7 +110,7 @@ def test_every_option_says_what_it_means() -> None:
 def test_every_number_and_duration_tells_its_unit() -> None:
     for keys, field in options_of(MetalTelemetryOptions):
         if field.annotation in {int, float}:
-            words = ("ms", "percent", "count", "0 to 1", "port", "utilisation")
+            words = ("ms", "percent", "count", "bytes", "0 to 1", "port", "utilisation")
             assert any(word in (field.description or "") for word in words), keys
 
 

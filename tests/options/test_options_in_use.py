@@ -9,8 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from metalscope.config import unavailable_features
-from metalscope.config.schema import dotted, field_named, options_of
-from metalscope.config.unavailable import NOT_READ_YET, is_read
+from metalscope.config.schema import dotted, options_of
 from metalscope.instrument import instrument, uninstrument
 from metalscope.manager import MetalTelemetryManager
 from metalscope.options import (
@@ -48,7 +47,7 @@ class Watched:
         return value
 
 
-def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_path: Path) -> None:
+def test_a_manager_reads_every_option_there_is(tmp_path: Path) -> None:
     seen: set[str] = set()
     file = {"type": "custom", "endpoint": f"file://{tmp_path}/x.ndjson", "audience": "external"}
     watched: Any = Watched(
@@ -74,13 +73,7 @@ def test_the_options_marked_as_not_read_are_those_a_manager_leaves_alone(tmp_pat
         instrument("torch", telemetry)
         uninstrument("torch")
     with_a_certificate = {"alerts.smtp.tls.key_file"}
-    assert seen == {option for option in OPTIONS if is_read(option)} - with_a_certificate
-
-
-def test_what_is_marked_as_not_read_exists() -> None:
-    groups = {name for name in MetalTelemetryOptions.model_fields if "." not in name}
-    assert set(OPTIONS) | groups >= NOT_READ_YET
-    assert all(field_named(MetalTelemetryOptions, name.split(".")[0]) for name in NOT_READ_YET)
+    assert seen == set(OPTIONS) - with_a_certificate
 
 
 def test_the_defaults_lack_nothing() -> None:
@@ -98,15 +91,39 @@ def test_options_that_work_are_not_complained_of() -> None:
     assert unavailable_features(options) == []
 
 
-def test_each_group_with_options_that_do_nothing_yet_is_told_in_one_sentence() -> None:
-    options = MetalTelemetryOptions(
-        logging=LoggingOptions(max_buffer_size=3, use_json_format=True),
-        alerts=AlertsOptions(error_rate_window="1m"),
-    )
-    assert unavailable_features(options) == [
-        "logging.use_json_format, logging.max_buffer_size: "
-        "this version of metalscope does not read this yet",
-    ]
+@pytest.mark.parametrize(
+    ("group", "sentences"),
+    [
+        ({"logging": {"sinks": [{"type": "stderr"}]}}, []),
+        (
+            {"logging": {"sinks": [{"type": "stderr"}], "enabled": False}},
+            [
+                "logging.sinks: logging.enabled is false, so only what your code logs by tel.log "
+                "goes there"
+            ],
+        ),
+        (
+            {"logging": {"log_operations": True}},
+            [
+                "logging.log_operations: logging.level is info, and the start and end of "
+                "operations are logged at debug"
+            ],
+        ),
+        (
+            {"traces": {"file": "t.json"}},
+            ["traces.file: traces.enabled is false, so there are no spans"],
+        ),
+        (
+            {"traces": {"enabled": True, "join_provider": False}},
+            ["traces.enabled is true, and no place is named: spans go nowhere"],
+        ),
+        ({"traces": {"enabled": True}}, []),
+    ],
+)
+def test_logs_and_traces_that_would_not_be_there_are_told_of(
+    group: dict[str, Any], sentences: list[str]
+) -> None:
+    assert unavailable_features(MetalTelemetryOptions(**group)) == sentences
 
 
 @pytest.mark.parametrize(
@@ -193,7 +210,7 @@ def test_the_option_tables_in_the_docs_are_current() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_the_docs_name_every_option_and_mark_what_does_nothing_yet() -> None:
+def test_the_docs_name_every_option() -> None:
     _, *tables = PAGE.read_text().split("\n### ")
     rows = {
         (title, line.split("`")[1]): line
@@ -203,5 +220,4 @@ def test_the_docs_name_every_option_and_mark_what_does_nothing_yet() -> None:
     }
     for keys, _ in options_of(MetalTelemetryOptions):
         title = f"`{dotted(keys[:-1])}`" if len(keys) > 1 else "Telemetry"
-        row = rows[title, keys[-1]]
-        assert ("Not read yet" in row) is not is_read(dotted(keys))
+        assert (title, keys[-1]) in rows

@@ -1,55 +1,29 @@
-"""What can be configured and does nothing yet, or not what one might think.
-
-The one list of what nothing reads: as a room comes to read an option, its entry here goes, and with
-it the warning at start and the mark in the documentation.
-"""
+"""What was asked for that will not be done, or be done otherwise than one might think."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from metalscope.alert_options import AlertsOptions
-from metalscope.config.schema import dotted, options_of
 from metalscope.errors import ConfigurationError
 from metalscope.export.prometheus_endpoint import meaning
 from metalscope.export_options import ExporterOptions
+from metalscope.log_options import LoggingOptions
 from metalscope.option_types import endpoint_host, is_loopback, shown_endpoint
 from metalscope.options import ExporterType, MetalTelemetryOptions
+from metalscope.trace_options import TracesOptions
 
-__all__ = ["NOT_READ_YET", "is_read", "unavailable_features"]
-
-NOT_READ_YET: Final = frozenset({"logging"})
-"""Options, and whole groups, that nothing reads in this version."""
-
-# Each of them has a sentence of its own.
-_EXPORTERS: Final = ("export", "exporters")
-
-
-def is_read(option: str) -> bool:
-    """Whether an option, named as in ``server.port``, has an effect in this version."""
-    group = option.partition(".")[0]
-    return option not in NOT_READ_YET and group not in NOT_READ_YET
+__all__ = ["unavailable_features"]
 
 
 def unavailable_features(options: MetalTelemetryOptions) -> list[str]:
-    """One sentence for each thing asked for that this version does not do, or does otherwise."""
-    return [*_unread(options), *_exporters(options), *_alerts(options.alerts)]
-
-
-def _unread(options: MetalTelemetryOptions) -> Iterator[str]:
-    changed: dict[str, list[str]] = {}
-    for keys, field in options_of(MetalTelemetryOptions):
-        if keys == _EXPORTERS:
-            continue
-        value: object = options
-        for key in keys:
-            value = getattr(value, key)
-        option = dotted(keys)
-        if value != field.get_default(call_default_factory=True) and not is_read(option):
-            changed.setdefault(keys[0], []).append(option)
-    for names in changed.values():
-        yield f"{', '.join(names)}: this version of metalscope does not read this yet"
+    """One sentence for each thing asked for that is not done, or otherwise than one might think."""
+    return [
+        *_exporters(options),
+        *_alerts(options.alerts),
+        *_logging(options.logging),
+        *_traces(options.traces),
+    ]
 
 
 def _exporters(options: MetalTelemetryOptions) -> Iterator[str]:
@@ -83,6 +57,32 @@ def _alerts(options: AlertsOptions) -> Iterator[str]:
         yield f"{' and '.join(named)}: alerts.enabled is false, so nobody is told"
     elif not options.enable_notifications:
         yield f"{' and '.join(named)}: alerts.enable_notifications is false, so nobody is told"
+
+
+def _logging(options: LoggingOptions) -> Iterator[str]:
+    """What is to be known before anybody looks for a record that is not written."""
+    places = (("sinks", options.sinks), ("external_log_endpoints", options.external_log_endpoints))
+    named = [f"logging.{name}" for name, given in places if given]
+    if options.enabled is False and named:
+        yield (
+            f"{' and '.join(named)}: logging.enabled is false, so only what your code logs by "
+            "tel.log goes there"
+        )
+    if options.log_operations and options.level != "debug":
+        yield (
+            f"logging.log_operations: logging.level is {options.level}, and the start and end of "
+            "operations are logged at debug"
+        )
+
+
+def _traces(options: TracesOptions) -> Iterator[str]:
+    """What is to be known before anybody looks for a span that is not made."""
+    places = (("exporters", options.exporters), ("file", options.file))
+    named = [f"traces.{name}" for name, given in places if given]
+    if named and not options.enabled:
+        yield f"{' and '.join(named)}: traces.enabled is false, so there are no spans"
+    if options.enabled and not named and not options.join_provider:
+        yield "traces.enabled is true, and no place is named: spans go nowhere"
 
 
 def _of_a_scrape(exporter: ExporterOptions, options: MetalTelemetryOptions) -> Iterator[str]:
