@@ -10,6 +10,7 @@ from alert_engine_kit import START, Driven, rule
 from metalscope.alert_report import AlertEvidence
 from metalscope.alerts.engine.thresholds import measured_by
 from metalscope.histogram import DurationHistogram
+from metalscope.notable import NotableOperation
 from metalscope.operation import OK, Component, ErrorSeverity, MetalError, OperationKind
 from metalscope.snapshot import Exemplar, OperationMetrics, OutcomeMetrics
 
@@ -32,9 +33,11 @@ def operation(name, ok=100, kind=EXECUTE, *, durations=NOTHING, traces=(), nbyte
     return OperationMetrics(kind, name, "m1", tuple(outcomes))
 
 
-def evidence(one, values, *operations):
+def evidence(one, values, *operations, notable=()):
     engine = Driven(one)
-    engine.turn_to(START + timedelta(minutes=1), values, operations=operations)
+    engine.turn_to(
+        START + timedelta(minutes=1), values, operations=operations, notable=tuple(notable)
+    )
     return engine.only.evidence
 
 
@@ -193,6 +196,31 @@ def test_traces_are_of_what_failed_the_latest_first_and_each_once():
     fine = OutcomeMetrics(OK, NOTHING, untimed=9, exemplars=(exemplar("ok", 99),))
     found = evidence(rule(), {"a": 9}, OperationMetrics(EXECUTE, "a", "m1", (fine, failed)))
     assert found.trace_ids == ("f5", "f4", "f3", "f2", "f1")
+
+
+def noted(name, number, outcome=OK, *, took=None, trace=None):
+    return NotableOperation(
+        START + timedelta(seconds=number), EXECUTE, name, "m1", outcome, took,
+        correlation_id=f"c{number}", trace_id=trace,
+    )  # fmt: skip
+
+
+def test_an_alert_names_the_work_in_which_operations_failed_the_latest_first():
+    notable = [
+        noted("a", 1, MetalError.TIMEOUT, trace="t1"),
+        noted("a", 2, took=500.0),
+        noted("b", 3, MetalError.TIMEOUT),
+        noted("a", 4, MetalError.TIMEOUT),
+    ]
+    found = evidence(rule(), {"a": 9}, operation("a", timeout=9), notable=notable)
+    assert (found.correlation_ids, found.trace_ids) == (("c4", "c1"), ("t1",))
+
+
+def test_an_alert_of_durations_names_the_work_that_was_slowest():
+    slow = rule(expr="max(metal_operation_duration_ms_count) > 1")
+    notable = [noted("a", 1, took=200.0), noted("a", 2, took=900.0), noted("a", 3, took=300.0)]
+    found = evidence(slow, {}, operation("a", durations=ms(300, 300)), notable=notable)
+    assert found.correlation_ids == ("c2", "c3", "c1")
 
 
 def test_evidence_is_of_when_it_fired_or_got_worse():

@@ -13,12 +13,13 @@ from metalscope.operation import OK, Component, MetalError, OperationKind
 
 if TYPE_CHECKING:
     from metalscope.alerts.rule import AlertRule
+    from metalscope.notable import NotableOperation
     from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot, OperationMetrics
 
 __all__ = ["EvidenceSource"]
 
 MOST_OPERATIONS: Final = 5
-MOST_TRACES: Final = 5
+MOST_IDS: Final = 5
 _BY_DURATION: Final = ("metal_operation_duration_ms", "metal_operations_by_category")
 _ERRORS: Final = frozenset(error.value for error in MetalError)
 
@@ -31,6 +32,7 @@ class EvidenceSource:
 
     def __init__(self, snapshot: MetalTelemetrySnapshot) -> None:
         self._operations = snapshot.operations
+        self._notable = snapshot.notable
         self._by_name: dict[str, list[OperationMetrics]] | None = None
         self._slowest: Sequence[OperationMetrics] | None = None
         self._texts: dict[int, str] = {}
@@ -41,11 +43,31 @@ class EvidenceSource:
         slow = any(metric.startswith(_BY_DURATION) for one in rule.levels
                    for metric in one.expression.metrics)  # fmt: skip
         concerned = self._concerned(alert, labels, slow=slow)[:MOST_OPERATIONS]
+        notable = self._notable_of(concerned, labels, slow=slow)
+        traces = [*_trace_ids(concerned, labels, slow=slow), *(one.trace_id for one in notable)]
         return AlertEvidence(
             figures=_figures(rule, alert),
             operations=tuple(map(self._in_words, concerned)),
-            trace_ids=_trace_ids(concerned, labels, slow=slow),
+            trace_ids=_first(traces),
+            correlation_ids=_first(one.correlation_id for one in notable),
         )
+
+    def _notable_of(
+        self, concerned: Iterable[OperationMetrics], labels: Mapping[str, str], *, slow: bool
+    ) -> list[NotableOperation]:
+        """Single operations of those, the slowest first, or the latest that failed."""
+        series = {(one.kind, one.name, one.device) for one in concerned}
+        error = _error_of(labels)
+        found = [
+            one
+            for one in self._notable
+            if (one.kind, one.name, one.device) in series
+            and (slow or one.failed)
+            and (not error or one.outcome == error)
+        ]
+        if slow:
+            return sorted(found, key=lambda one: one.duration_ms or 0.0, reverse=True)
+        return found[::-1]
 
     def _concerned(
         self, alert: Alert, labels: Mapping[str, str], *, slow: bool
@@ -176,4 +198,9 @@ def _trace_ids(
         if any(failed for failed, _ in exemplars):
             exemplars = [pair for pair in exemplars if pair[0]]
         exemplars.sort(key=lambda pair: pair[1].timestamp, reverse=True)
-    return tuple(dict.fromkeys(one.trace_id for _, one in exemplars))[:MOST_TRACES]
+    return _first(one.trace_id for _, one in exemplars)
+
+
+def _first(ids: Iterable[str | None]) -> tuple[str, ...]:
+    """The first few different ones."""
+    return tuple(dict.fromkeys(one for one in ids if one is not None))[:MOST_IDS]
