@@ -46,6 +46,8 @@ EVENT_PROPERTIES: Final = "metal.event.properties"
 OPERATIONS: Final = "metal.operations"
 ERRORS: Final = "metal.errors"
 
+CORRELATION_ID: Final = "metalscope.correlation_id"
+
 ERROR_TYPE: Final = "error.type"
 """OpenTelemetry semantic conventions, "Error attributes": here a
 :class:`~metalscope.operation.MetalError`."""

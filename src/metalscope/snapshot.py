@@ -50,6 +50,7 @@ from metalscope.readings import (
 from metalscope.sink_status import SinkStatus
 
 __all__ = [
+    "EXEMPLAR_CHARACTERS",
     "SCHEMA_VERSION",
     "ActivityPoint",
     "Alert",
@@ -84,6 +85,10 @@ __all__ = [
     "errors_of",
 ]
 
+EXEMPLAR_CHARACTERS: Final = 128
+"""Characters that names and values of an exemplar's labels may have in all (OpenMetrics 1.0,
+"Exemplars")."""
+
 SCHEMA_VERSION: Final = 1
 
 Labels = tuple[tuple[str, str], ...]
@@ -103,6 +108,16 @@ class Exemplar:
     trace_id: str
     span_id: str
     correlation_id: str | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its ids as labels, the correlation id where all are no longer than Prometheus allows."""
+        labels = {"trace_id": self.trace_id, "span_id": self.span_id}
+        if self.correlation_id:
+            more = labels | {"correlation_id": self.correlation_id}
+            if sum(map(len, (*more, *more.values()))) <= EXEMPLAR_CHARACTERS:
+                return more
+        return labels
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able data."""

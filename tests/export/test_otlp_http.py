@@ -43,13 +43,13 @@ from snapshots import NOW, full, snapshots
 from metalscope.errors import ConfigurationError
 from metalscope.export.otlp.encoder import request_of
 from metalscope.export.otlp.exporter import OtlpExporter
-from metalscope.export.otlp.messages import json_of
 from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export.view import MetricView
 from metalscope.export_options import HistogramForm, Temporality
 from metalscope.families import Distribution
 from metalscope.histogram import DurationHistogram
 from metalscope.operation import OperationKind
+from metalscope.sending.otlp.messages import json_of
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
 
@@ -435,7 +435,7 @@ def test_a_part_that_is_too_large_is_halved_until_it_is_taken() -> None:
 
 def test_parts_that_arrived_are_not_sent_again() -> None:
     with faulty_server(GOOD, answer(503), GOOD) as server:
-        made = exporter(server.url, settings={"batch_points": 70})
+        made = exporter(server.url, settings={"batch_points": 80})
         assert made.export(full()).reason is Reason.SERVER_ERROR
         result = made.export(full())
         made.shutdown()
@@ -519,7 +519,7 @@ def test_all_parts_together_have_the_time_of_one_export() -> None:
 
 
 def test_a_message_of_another_type_says_nothing_of_when_to_come_again() -> None:
-    from metalscope.export.otlp.messages import Status, status_from
+    from metalscope.sending.otlp.messages import Status, status_from
 
     other = AnyMessage(type_url="type.googleapis.com/google.rpc.DebugInfo", value=b"\x0a\x00")
     detail = other.SerializeToString()

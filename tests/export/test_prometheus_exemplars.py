@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -96,6 +97,14 @@ def test_one_that_is_longer_than_openmetrics_allows_is_left_out(trace_id: str) -
     fits = Exemplar(3.5, NOW, trace_id[:97], "c" * 16)
     assert exemplars_in(render(snapshot_with(too_long), OPENMETRICS)[0].decode()) == {}
     assert exemplars_in(render(snapshot_with(fits), OPENMETRICS)[0].decode()) == {"5.0": of(fits)}
+
+
+def test_the_id_of_the_work_is_a_label_where_there_is_room_for_it() -> None:
+    fits = replace(FAST, correlation_id="c" * 51)  # 128 characters with the names
+    too_long = replace(FAST, correlation_id="c" * 52)
+    texts = [render(snapshot_with(one), OPENMETRICS)[0].decode() for one in (fits, too_long)]
+    assert [f'correlation_id="{fits.correlation_id}"' in text for text in texts] == [True, False]
+    assert all(f'trace_id="{FAST.trace_id}"' in text for text in texts)
 
 
 def test_a_registry_of_prometheus_client_exposes_them_too() -> None:

@@ -33,11 +33,10 @@ from metalscope.export.prometheus_negotiation import (
 )
 from metalscope.families import Distribution, Family, families
 from metalscope.semconv import Metric, Unit
-from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot
+from metalscope.snapshot import EXEMPLAR_CHARACTERS, Exemplar, MetalTelemetrySnapshot
 
 __all__ = [
     "ANNOUNCED_UNITS",
-    "EXEMPLAR_CHARACTERS",
     "MetalCollector",
     "exemplars_by_bucket",
     "number",
@@ -46,9 +45,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("metalscope")
-
-EXEMPLAR_CHARACTERS: Final = 128
-"""The most that an exemplar's label names and values may have (OpenMetrics 1.0, "Exemplars")."""
 
 # The base units of the naming conventions, which the names already end in.
 ANNOUNCED_UNITS: Final[frozenset[Unit]] = frozenset({"bytes", "seconds", "ratio"})
@@ -180,10 +176,14 @@ def _distribution_lines(family: Family, *, exemplars: bool) -> Iterator[str]:
 def _exemplars(distribution: Distribution) -> dict[int, str]:
     """What follows the value of a bucket's line, by the bucket's place."""
     return {
-        place: f' # {{trace_id="{_escape(one.trace_id)}",span_id="{_escape(one.span_id)}"}}'
-        f" {number(one.value_ms)} {number(one.timestamp.timestamp())}"
+        place: f" # {{{_labels_of(one)}}} {number(one.value_ms)} "
+        f"{number(one.timestamp.timestamp())}"
         for place, one in exemplars_by_bucket(distribution).items()
     }
+
+
+def _labels_of(exemplar: Exemplar) -> str:
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in exemplar.labels.items())
 
 
 def _pattern(metric: Metric) -> str:
@@ -245,5 +245,4 @@ def _buckets(
 
 
 def _to_prometheus_exemplar(one: Exemplar) -> core.Exemplar:
-    labels = {"trace_id": one.trace_id, "span_id": one.span_id}
-    return core.Exemplar(labels, one.value_ms, one.timestamp.timestamp())
+    return core.Exemplar(one.labels, one.value_ms, one.timestamp.timestamp())

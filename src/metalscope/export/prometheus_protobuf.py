@@ -123,10 +123,7 @@ def _fill(histogram: Any, distribution: Distribution) -> None:
 
 def _exemplar(one: Exemplar) -> Any:
     return message_class("io.prometheus.client.Exemplar")(
-        label=[
-            {"name": "trace_id", "value": one.trace_id},
-            {"name": "span_id", "value": one.span_id},
-        ],
+        label=[{"name": name, "value": value} for name, value in one.labels.items()],
         value=one.value_ms,
         timestamp=_timestamp(one.timestamp),
     )

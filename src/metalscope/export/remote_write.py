@@ -214,7 +214,7 @@ def _time_series(
 
 
 def _exemplar(exemplar: Exemplar) -> dict[str, Any]:
-    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    labels = exemplar.labels
     return {
         "labels": [{"name": name, "value": value} for name, value in sorted(labels.items())],
         "value": exemplar.value_ms,

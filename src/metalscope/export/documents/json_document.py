@@ -138,8 +138,7 @@ def _distribution(distribution: Distribution) -> dict[str, Any]:
         {
             "value": exemplar.value_ms,
             "timestamp": rfc3339(exemplar.timestamp),
-            "trace_id": exemplar.trace_id,
-            "span_id": exemplar.span_id,
+            **exemplar.labels,
         }
         for exemplar in distribution.exemplars
         if isfinite(exemplar.value_ms)

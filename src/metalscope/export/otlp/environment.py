@@ -13,23 +13,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from metalscope.errors import ConfigurationError
 from metalscope.export_options import ExporterOptions, ExporterType, HistogramForm, Temporality
 from metalscope.option_types import ExporterEndpoint, SecretHeaders
+from metalscope.sending.otlp.address import GRPC_PORT, HTTP_PORT, PROTOCOLS, protocol_of
 
 __all__ = ["METRICS_PATH", "completed"]
 
 METRICS_PATH: Final = "/v1/metrics"
 """What is put after a base endpoint of OTLP/HTTP (OTLP specification, "OTLP/HTTP Request")."""
 
-PROTOCOLS: Final = {name: name for name in ("grpc", "http/protobuf", "http/json")}
-GRPC_PORT: Final = 4317
-"""The port of OTLP/gRPC, that of OTLP/HTTP is 4318 (OTLP specification, "Default Port")."""
-
+_PROTOCOLS: Final = {name: name for name in PROTOCOLS}
 _TEMPORALITIES: Final = {
     "cumulative": Temporality.CUMULATIVE,
     "delta": Temporality.DELTA,
@@ -58,7 +56,7 @@ def completed(options: ExporterOptions, environment: Mapping[str, str]) -> Expor
         return options
     said = _Variables(environment)
     endpoint, as_is = _endpoint(options, said)
-    protocol = options.protocol or said.choice("PROTOCOL", PROTOCOLS) or _protocol_of(endpoint)
+    protocol = options.protocol or said.choice("PROTOCOL", _PROTOCOLS) or protocol_of(endpoint)
     settings = dict(options.settings)
     if protocol != "grpc" and as_is:
         settings.setdefault("path", "")
@@ -69,7 +67,8 @@ def completed(options: ExporterOptions, environment: Mapping[str, str]) -> Expor
     preferred = said.choice("METRICS_TEMPORALITY_PREFERENCE", _TEMPORALITIES)
     form = said.choice("METRICS_DEFAULT_HISTOGRAM_AGGREGATION", _HISTOGRAMS)
     update: dict[str, Any] = {
-        "endpoint": endpoint or f"http://localhost:{4317 if protocol == 'grpc' else 4318}",
+        "endpoint": endpoint
+        or f"http://localhost:{GRPC_PORT if protocol == 'grpc' else HTTP_PORT}",
         "protocol": protocol,
         "timeout": options.timeout or said.timeout(),
         # A key for the collector that the environment names is not for another.
@@ -144,8 +143,8 @@ def _endpoint(options: ExporterOptions, said: _Variables) -> tuple[str | None, b
     url = endpoint.value
     if "://" not in url:
         # A target as gRPC has them, host:port, which does not say whether TLS is meant.
-        protocol = options.protocol or said.choice("PROTOCOL", PROTOCOLS)
-        if (protocol or _protocol_of(f"//{url}")) != "grpc":
+        protocol = options.protocol or said.choice("PROTOCOL", _PROTOCOLS)
+        if (protocol or protocol_of(f"//{url}")) != "grpc":
             raise _wrong(endpoint, "must be a URL such as 'http://localhost:4318'")
         insecure = said.choice("INSECURE", {"true": True, "false": False})
         url = f"{'http' if insecure else 'https'}://{url}"
@@ -155,12 +154,6 @@ def _endpoint(options: ExporterOptions, said: _Variables) -> tuple[str | None, b
         text = str(error.errors()[0]["ctx"]["error"])
         raise _wrong(endpoint, text) from None
     return url, endpoint.variable == "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
-
-
-def _protocol_of(endpoint: str | None) -> str:
-    parts = urlsplit(endpoint or "")
-    grpc = parts.scheme in {"grpc", "grpcs", "unix"} or parts.port == GRPC_PORT
-    return "grpc" if grpc else "http/protobuf"
 
 
 def _headers(said: _Variables) -> dict[str, SecretStr]:

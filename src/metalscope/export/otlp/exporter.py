@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,15 +19,12 @@ from metalscope.export.otlp.environment import METRICS_PATH, completed
 from metalscope.export.otlp.hardware import hardware_families
 from metalscope.export.otlp.metrics import metrics_data
 from metalscope.export_options import HistogramForm, Temporality
-from metalscope.sending.http.transport import HttpTransport, TransportError, judge, result_of_error
+from metalscope.sending.otlp.http import HttpSender
+from metalscope.sending.otlp.service import metrics_service
 from metalscope.sending.result import ExportResult, Reason
 from metalscope.sending.settings import Settings
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-        ExportMetricsServiceRequest,
-    )
-
     from metalscope.families import Family
     from metalscope.snapshot import MetalTelemetrySnapshot
 
@@ -42,10 +38,8 @@ _BATCH_POINTS: Final = 2000
 class Sender(Protocol):
     """Carries one request to the peer."""
 
-    def send(
-        self, request: ExportMetricsServiceRequest, points: int, seconds: float
-    ) -> ExportResult:
-        """Send ``points`` points within so many s."""
+    def send(self, request: bytes, count: int, seconds: float) -> ExportResult:
+        """Send so many points within so many s."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -80,12 +74,14 @@ class OtlpExporter(MetricsExporter):
         path = settings.get("path")
         if path is not None and not isinstance(path, str):
             raise settings.wrong("path", f"must be text such as {METRICS_PATH!r}, not {path!r}")
+        service = metrics_service()
         if options.protocol == "grpc":
-            from metalscope.export.otlp.grpc import GrpcSender  # noqa: PLC0415 - loads grpcio
+            from metalscope.sending.otlp.grpc import GrpcSender  # noqa: PLC0415 - loads grpcio
 
-            self._sender: Sender = GrpcSender(context, compress=compress)
+            self._sender: Sender = GrpcSender(service, context.options, compress=compress)
         else:
-            self._sender = _HttpSender(
+            self._sender = HttpSender(
+                service,
                 context.open_http(),
                 as_json=options.protocol == "http/json",
                 path=METRICS_PATH if path is None else path,
@@ -113,7 +109,7 @@ class OtlpExporter(MetricsExporter):
                     f"not all parts arrived within {self._timeout.total_seconds():g} s",
                 )
             request = request_of(messages.data_of(part, data))
-            return self._sender.send(request, len(part), seconds)
+            return self._sender.send(request.SerializeToString(), len(part), seconds)
 
         result = self._batches.send(snapshot, messages.points_of(data), send)
         if result.ok and self._temporality is Temporality.DELTA:
@@ -130,57 +126,3 @@ class OtlpExporter(MetricsExporter):
 
     def _hardware_of(self, snapshot: MetalTelemetrySnapshot) -> Iterator[Family]:
         return hardware_families(snapshot, self._view)
-
-
-class _HttpSender:
-    """OTLP/HTTP."""
-
-    def __init__(self, http: HttpTransport, *, as_json: bool, path: str, compress: bool) -> None:
-        self._http = http
-        self._json = as_json
-        # A base endpoint or the metrics' own, as people copy either from a platform's page.
-        base = http.url.partition("?")[0].rstrip("/")
-        self._path = "" if path and base.endswith(path.rstrip("/")) else path
-        self._compress = compress
-
-    def send(
-        self,
-        request: ExportMetricsServiceRequest,
-        points: int,
-        seconds: float,  # noqa: ARG002 - the transport keeps its own time
-    ) -> ExportResult:
-        content_type = messages.JSON if self._json else messages.PROTOBUF
-        try:
-            answer = self._http.send(
-                messages.json_of(request) if self._json else request.SerializeToString(),
-                content_type=content_type,
-                path=self._path,
-                compress=self._compress,
-            )
-        except TransportError as error:
-            return result_of_error(error)
-        result = judge(answer)
-        answered = answer.headers.get("content-type", content_type)
-        if not result.ok:
-            says = self._refusal(answer.body, answered)
-            if says:
-                detail = f"{answer.peer} answered {answer.status}: {says}"
-                result = replace(result, detail=detail)
-            return result
-        try:
-            response = messages.response_from(answer.body, answered)
-        except messages.GarbageError:
-            return ExportResult.retry(
-                Reason.GARBAGE, f"{answer.peer} answered {answer.status} with what is no OTLP"
-            )
-        says = self._http.shown(response.partial_success.error_message)
-        return messages.result_of(response, points, says)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _refusal(self, body: bytes, content_type: str) -> str:
-        # OTLP specification, "Failures": a google.rpc.Status. In JSON its words are legible as is.
-        if content_type.partition(";")[0].strip().lower() != messages.PROTOBUF:
-            return ""
-        return self._http.shown(messages.status_from(body).message)

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from metalscope._version import __version__
+from metalscope.attributes import CORRELATION_ID
 from metalscope.errors import MissingExtraError
 from metalscope.export.news import is_same_process
 from metalscope.export.otlp.hardware import UP_DOWN_COUNTERS
@@ -307,8 +308,9 @@ def _extremes(distribution: Distribution) -> tuple[float | None, float | None]:
 def _exemplars(exemplars: Iterable[SnapshotExemplar], span: _Span) -> Iterator[Exemplar]:
     for exemplar in exemplars:
         if span.exemplars_after is None or exemplar.timestamp > span.exemplars_after:
+            correlation_id = exemplar.correlation_id
             yield Exemplar(
-                {},
+                {CORRELATION_ID: correlation_id} if correlation_id else {},
                 float(exemplar.value_ms),
                 nanoseconds(exemplar.timestamp),
                 int(exemplar.span_id, 16),
