@@ -48,6 +48,9 @@ _BUILT_IN: Final = {
     "webgpu": "metalscope.instrument.webgpu:INSTRUMENT",
 }
 
+_ON_REQUEST: Final = {"threads": "metalscope.instrument.threads:INSTRUMENT"}
+"""Hooks that record nothing, and are put in place only where they are asked for by name."""
+
 
 class Instrument(Protocol):
     """The hooks of one library."""
@@ -80,7 +83,7 @@ _successors: WeakKeyDictionary[MetalTelemetryManager, MetalTelemetryManager] = W
 
 
 def instruments() -> tuple[str, ...]:
-    """The names :func:`instrument` knows."""
+    """The libraries :func:`instrument` knows how to record."""
     return tuple(sorted({*_BUILT_IN, *entry_points_of(ENTRY_POINT_GROUP)}))
 
 
@@ -92,7 +95,9 @@ def instrument(name: str, telemetry: MetalTelemetryManager | None = None) -> Non
     another ``telemetry``.
 
     Args:
-        name: the library: ``"mlx"``, ``"torch"``, ``"webgpu"``.
+        name: the library: ``"mlx"``, ``"torch"``, ``"webgpu"``; or ``"threads"``, which records
+            nothing, and has threads, executors and processes inherit the correlation id and the
+            span.
         telemetry: where to record; the process's default where ``None``.
 
     Raises:
@@ -221,7 +226,7 @@ def find_instrument(name: str) -> Instrument:
     Raises:
         ConfigurationError: there is no such library.
     """
-    target = _BUILT_IN.get(name)
+    target = _BUILT_IN.get(name) or _ON_REQUEST.get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
         library: Instrument = getattr(import_module(module), attribute)
@@ -230,7 +235,7 @@ def find_instrument(name: str) -> Instrument:
     if point is not None:
         found: Instrument = point.load()
         return found
-    known = instruments()
+    known = (*instruments(), *_ON_REQUEST)
     meant = nearest(name, known)
     hint = f"; did you mean {meant!r}?" if meant else ""
     raise ConfigurationError(
