@@ -10,6 +10,7 @@ need() { # PACKAGE PROBE...
     shift
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
+have_syslog_tls() { ls /usr/lib/*/rsyslog/lmnsd_ossl.so; }
 have_vulkan() { ls /usr/share/vulkan/icd.d/lvp_icd*.json && ldconfig -p | grep -q libvulkan.so.1; }
 
 if [ "$(uname -s)" = Darwin ]; then
@@ -25,6 +26,8 @@ need victoria-metrics command -v victoria-metrics
 need chromium command -v chromium
 need mesa-vulkan-drivers have_vulkan
 need libvulkan1 have_vulkan
+need rsyslog test -x /usr/sbin/rsyslogd
+need rsyslog-openssl have_syslog_tls
 need tmux command -v tmux
 need systemd command -v systemd-analyze
 need fonts-dejavu-core test -d /usr/share/fonts/truetype/dejavu

@@ -57,13 +57,15 @@ class TlsSocket(ssl.SSLSocket):
         return super().send(*args)
 
 
-def open_socket(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int, *, datagrams: bool = False) -> socket.socket:
     """A TCP connection to the first of the host's addresses that takes it.
+
+    With ``datagrams`` it is a socket of UDP that sends to that address alone.
 
     Raises:
         OSError: none does, or there is no such host; a ``TimeoutError`` at the deadline.
     """
-    found = _look_up(host, port)
+    found = _look_up(host, port, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
     error: OSError | None = None
     for place, (family, kind, protocol, _, address) in enumerate(found):
         try:
@@ -80,7 +82,8 @@ def _connected(
     """Connect to one of several addresses, for which it has this share of the time left."""
     made = _PlainSocket(family, kind, protocol)
     try:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         left = remaining()
         made.settimeout(None if left is None else left * share)
         made.connect(address)
@@ -90,13 +93,13 @@ def _connected(
     return made
 
 
-def _look_up(host: str, port: int) -> list[_Found]:
+def _look_up(host: str, port: int, kind: int) -> list[_Found]:
     """The addresses of a host. The system's own function knows no timeout, so a thread waits."""
     answers: SimpleQueue[list[_Found] | Exception] = SimpleQueue()
 
     def ask() -> None:
         try:
-            answers.put(list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)))
+            answers.put(list(socket.getaddrinfo(host, port, 0, kind)))
         except Exception as error:  # noqa: BLE001 - raised again by the one who waits
             answers.put(error)
 
