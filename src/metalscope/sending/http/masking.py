@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
+from metalscope.fork import reset_in_child
+
 __all__ = ["Mask"]
 
 _LONGEST: Final = 200
@@ -23,6 +25,11 @@ class Mask:
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}
+        self.start_at_zero()
+        reset_in_child(self)
+
+    def start_at_zero(self) -> None:
+        """In a forked child: a lock of its own; the secrets are the same."""
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from metalscope._version import __version__
 from metalscope.errors import ConfigurationError
+from metalscope.fork import reset_in_child
 from metalscope.option_types import shown_endpoint
 from metalscope.sending.http.deadline import remaining, within
 from metalscope.sending.http.masking import Mask
@@ -61,6 +62,11 @@ class HttpTransport:
         self._auth = auth
         self._key = secret_source(options)
         self._mask = Mask()
+        self.start_at_zero()
+        reset_in_child(self)
+
+    def start_at_zero(self) -> None:
+        """In a forked child: the open connections are the parent's."""
         self._idle: list[PlainConnection | TlsConnection] = []
         self._lock = threading.Lock()
 
