@@ -19,6 +19,7 @@ from metalscope.errors import MetalscopeWarning
 from metalscope.fork import reset_in_child, restart_in_child
 from metalscope.health.monitor import MetalHealthMonitor
 from metalscope.internal import InternalErrors
+from metalscope.logs_and_traces import LogsAndTraces
 from metalscope.recorder import Recorder, Recording
 from metalscope.sensors.board import SensorBoard
 from metalscope.sensors.host import HostSensor
@@ -44,16 +45,20 @@ if TYPE_CHECKING:
 
     from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.analysis import ReportThresholds
+    from metalscope.correlation import SpanContext
     from metalscope.export.base import MetricsExporter
     from metalscope.export.exporter import MetalMetricsExporter
     from metalscope.health.breaker import CircuitBreaker
     from metalscope.history import History
+    from metalscope.logs.logger import MetalProductionLogger
     from metalscope.operation import Component
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
     from metalscope.sensors.base import Sensor
     from metalscope.server import RunningServer
-    from metalscope.traced import TracedRecording
+    from metalscope.traces.block import SpanBlock
+    from metalscope.traces.no_span import NoSpan
+    from metalscope.traces.tracer import Tracer
 
 __all__ = ["Consumer", "MetalTelemetryManager"]
 
@@ -85,12 +90,7 @@ class MetalTelemetryManager(Recording):
             sample_rate=options.sample_rate,
         )
         self._record_by(self._recorder)
-        self._traced: TracedRecording | None = None
-        if options.enabled and options.exemplars:
-            from metalscope.traced import TracedRecording  # noqa: PLC0415 - only where asked for
-
-            self._traced = TracedRecording(self._recorder, self._errors.report)
-            self._traced.stand_before(self)
+        self._told = LogsAndTraces(options, self._recorder, self, self._errors.report)
         self._custom = CustomMetrics(max_series=options.max_custom_series)
         self._events = EventLog(
             max_events=options.max_events, retention=options.metrics_retention_period
@@ -145,6 +145,46 @@ class MetalTelemetryManager(Recording):
         """
         return timed(self.operation, kind, name, device)
 
+    def span(
+        self,
+        name: str,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        parent: SpanContext | None = None,
+    ) -> SpanBlock | NoSpan:
+        """A span around a block: ``with tel.span("request") as span: ...``; also ``async with``.
+
+        Operations within are its children. Where ``traces.enabled`` is false it does nothing.
+
+        Args:
+            name: what it is; one of few, without ids.
+            attributes: what is known of it: texts, numbers, truth values, or lists of one of these.
+            parent: what it is within; the span that is current where none is given.
+        """
+        tracer = self.tracer
+        if tracer is None:
+            from metalscope.traces.no_span import NO_SPAN  # noqa: PLC0415 - where it is used
+
+            return NO_SPAN
+        return tracer.span(name, attributes=attributes, parent=parent)
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """Makes spans; ``None`` where ``traces.enabled`` is false."""
+        return self._told.tracer
+
+    @property
+    def log(self) -> MetalProductionLogger:
+        """The production log: ``tel.log.info("loaded", model="llama")``.
+
+        It writes to the sinks of the options, or to the standard error where there are none.
+
+        Raises:
+            ConfigurationError: a sink, its spool or its settings cannot be used.
+            MissingExtraError: a sink's library is not installed.
+        """
+        return self._told.log(self)
+
     def record_custom_metric(
         self,
         name: str,
@@ -190,6 +230,8 @@ class MetalTelemetryManager(Recording):
             self._warn_of_unavailable_features()
             self._sensors.open_found(without=self.options.disabled_sensors)
             try:
+                # First, so that it is the last to end.
+                self._told.start(self)
                 start_health_for(self)
                 directory = self.options.processes_directory
                 file = join_processes(self, directory) if directory is not None else None
@@ -214,6 +256,7 @@ class MetalTelemetryManager(Recording):
         if directory is None or not self._was_running:
             return
         try:
+            self._told.start(self)
             join_processes(self, directory)
             start_health_for(self)
             start_exporters_for(self)
@@ -329,6 +372,7 @@ class MetalTelemetryManager(Recording):
             recent=recent,
             custom=self._custom.collect(),
             events=self._events.latest(EVENTS_IN_SNAPSHOT),
+            notable=self._told.notable(),
             system=self._host.system(self._sensors.devices),
             internals=InternalMetrics(
                 errors=MappingProxyType(self._errors.counts()),
@@ -336,6 +380,7 @@ class MetalTelemetryManager(Recording):
                 dropped=MappingProxyType(self._dropped()),
                 exporters=() if self.exporter is None else self.exporter.status(),
                 channels=() if self.alerts is None else self.alerts.channels(),
+                **self._told.facts(),
             ),
             retired_operations=retired.operations,
             retired_errors=retired.errors,
@@ -439,8 +484,7 @@ class MetalTelemetryManager(Recording):
         # One at a time, so that no reader's counters ever seem to go back.
         with self._collect_lock:
             totals = self._recorder.collect()
-            exemplars = self._traced.collect(totals) if self._traced is not None else {}
-            return self._series.update(totals, now, exemplars)
+            return self._series.update(totals, now, self._told.exemplars(totals))
 
     def _clean_up(self) -> None:
         now = datetime.now(UTC)
@@ -452,7 +496,11 @@ class MetalTelemetryManager(Recording):
         self._events.forget_old(now)
 
     def _dropped(self) -> dict[str, int]:
-        dropped = {"events": self._events.dropped, **self.health.dropped()}
+        dropped = {
+            "events": self._events.dropped,
+            **self.health.dropped(),
+            **self._told.dropped(),
+        }
         if self.history is not None:
             dropped["history"] = self.history.dropped
         if self.alerts is not None:

@@ -84,12 +84,13 @@ class OperationWatch:
     ) -> None:
         """An operation was counted that failed or took longer than :attr:`above_ns`."""
         kind, name, device, outcome = series
-        ids = None
+        ids: tuple[str | None, str | None] | None = None
         if self._spans is not None:
             ids = self._spans.notable(series, duration_ns, nbytes, gpu_ns, error)
         if ids is None:
             span = current_span()
             ids = (None, None) if span is None else (span.trace_id_text, span.span_id_text)
+        trace_id, span_id = ids
         operation = NotableOperation(
             datetime.now(UTC),
             OperationKind(kind),
@@ -100,7 +101,8 @@ class OperationWatch:
             None if gpu_ns is None else gpu_ns / NS_PER_MS,
             nbytes,
             current_correlation_id(),
-            *ids,
+            trace_id,
+            span_id,
         )
         self._latest.append(operation)
         log = self._log

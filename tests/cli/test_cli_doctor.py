@@ -59,8 +59,8 @@ def test_where_nothing_runs_nothing_is_broken(alone: tuple[int, dict[str, Any]])
     assert named(found, "process", "alive")["state"] == "absent"
     groups = list(dict.fromkeys(one["group"] for one in found["diagnoses"]))
     assert groups == [
-        "recorder", "extras", "options", "exporters", "alerts", "processes", "drivers",
-        "instruments",
+        "recorder", "extras", "options", "exporters", "alerts", "logs", "traces", "processes",
+        "drivers", "instruments",
         "sensors", "server", "process",
     ]  # fmt: skip
     assert all(set(one) == KEYS for one in found["diagnoses"])

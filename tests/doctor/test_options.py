@@ -110,7 +110,7 @@ def test_other_checks_look_where_the_options_say(tmp_path):
 def test_the_endpoint_of_an_exporter_is_tried():
     facts = {
         **facts_of_options([]),
-        "endpoints": [{"name": "o", "endpoint": "http://127.0.0.1:4318/v1"}],
+        "endpoints": [{"group": "exporters", "name": "o", "endpoint": "http://127.0.0.1:4318/v1"}],
     }
     plan = checks(facts, url=None, answer_seconds=1)
     (tried,) = [one for one in plan if one.group == "exporters"]
@@ -176,3 +176,38 @@ def test_each_channel_of_alerts_is_made_and_nothing_is_sent_to_it(tmp_path):
     assert channels["bad"].state is State.BROKEN
     assert "nonsense" in channels["bad"].why
     assert not any("secret" in f"{one.what}{one.why}" for one in channels.values())
+
+
+def test_each_sink_and_collector_is_made_and_nothing_is_sent_to_it(tmp_path):
+    file = tmp_path / "o.yaml"
+    file.write_text(
+        f"""
+        logging:
+          external_log_endpoints: ["udp://127.0.0.1:1"]
+          sinks:
+            - {{type: file, endpoint: "file://{tmp_path}/app.log"}}
+            - {{type: loki, endpoint: "http://127.0.0.1:3100", settings: {{tenants: nobody}}}}
+        traces:
+          enabled: true
+          exporters: [{{endpoint: "http://127.0.0.1:4318"}}]
+        """
+    )
+    diagnoses = list(check_options(str(file)))
+    states = {(one.group, one.name): one for one in diagnoses}
+    assert states["logs", "file"].state is State.WORKS
+    assert states["logs", "syslog"].state is State.WORKS
+    assert states["logs", "loki"].state is State.BROKEN
+    assert "settings.tenants" in states["logs", "loki"].why
+    assert states["traces", "otlp"].state is State.WORKS
+    # What is on a network is tried besides.
+    endpoints = [(one["group"], one["name"]) for one in facts_of_options(diagnoses)["endpoints"]]
+    assert endpoints == [("logs", "loki"), ("traces", "otlp")]
+    assert not (tmp_path / "app.log").exists()
+
+
+def test_where_nothing_is_logged_and_traced_that_is_said(tmp_path):
+    file = tmp_path / "o.json"
+    file.write_text("{}")
+    options = {(one.group, one.name): one for one in check_options(str(file))}
+    assert options["logs", "sinks"].state is State.ABSENT
+    assert options["traces", "exporters"].state is State.ABSENT

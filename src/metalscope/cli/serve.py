@@ -124,7 +124,13 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     # It reads the sensors and no more: the server is of all processes, and this is none of them.
     alone = override(
         options,
-        {"processes_directory": None, "server": {"enabled": False}, "alerts": {"enabled": False}},
+        {
+            "processes_directory": None,
+            "server": {"enabled": False},
+            "alerts": {"enabled": False},
+            "logging": {"enabled": False},
+            "traces": {"enabled": False},
+        },
     )
     host = MetalTelemetryManager(alone)
     source = HostWithProcesses(host, directory)
@@ -134,6 +140,12 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     running.callback(host.shutdown, STOP_SECONDS)
     wanted = options.server
     server: RunningServer | None = None
+    if options.logging.is_on:
+        from metalscope.logs.starting import log_events, logger_of  # noqa: PLC0415 - where wanted
+
+        source.log = logger_of(options, on_error=source.internal_error)
+        running.callback(source.log.close)
+        log_events(source, source.log, options, at_end=running.callback)
     if options.alerts.enabled:
         from metalscope.alerts.starting import raise_alerts  # noqa: PLC0415 - where wanted
 

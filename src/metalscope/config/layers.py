@@ -29,8 +29,12 @@ from metalscope.options import MetalTelemetryOptions
 __all__ = ["Layer", "argument_layer", "environment_layer", "file_layer"]
 
 _PREFIX: Final = "METALSCOPE_"
-_RESERVED: Final = frozenset({"METALSCOPE_CONFIG", "METALSCOPE_PURE_PYTHON"})
-"""Variables that are no options: the options file, and a switch read at import."""
+RESERVED: Final = frozenset(
+    {"METALSCOPE_CONFIG", "METALSCOPE_CORRELATION_ID", "METALSCOPE_PURE_PYTHON"}
+)
+"""Variables that are no options: the options file, the work a program is started for, and a switch
+read at import."""
+
 
 _BELOW: Final = "__"
 
@@ -46,7 +50,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     given = [
         _nested(variable.removeprefix(_PREFIX), value, f"environment {variable}", only_text=True)
         for variable, value in sorted(environment.items())
-        if variable.startswith(_PREFIX) and variable not in _RESERVED and value.strip()
+        if variable.startswith(_PREFIX) and variable not in RESERVED and value.strip()
     ]
     return Layer(given, spell=_spell_as_variable)
 

@@ -61,13 +61,6 @@ def _alerts(options: AlertsOptions) -> Iterator[str]:
 
 def _logging(options: LoggingOptions) -> Iterator[str]:
     """What is to be known before anybody looks for a record that is not written."""
-    places = (("sinks", options.sinks), ("external_log_endpoints", options.external_log_endpoints))
-    named = [f"logging.{name}" for name, given in places if given]
-    if options.enabled is False and named:
-        yield (
-            f"{' and '.join(named)}: logging.enabled is false, so only what your code logs by "
-            "tel.log goes there"
-        )
     if options.log_operations and options.level != "debug":
         yield (
             f"logging.log_operations: logging.level is {options.level}, and the start and end of "

@@ -10,24 +10,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from metalscope.config import CONFIG_VARIABLE, load_options, unavailable_features
+from metalscope.config.layers import RESERVED
 from metalscope.config.schema import dotted, options_of
 from metalscope.doctor.diagnosis import Diagnosis, State
 from metalscope.doctor.plan import EXPORTERS
-from metalscope.errors import ConfigurationError, MissingExtraError
+from metalscope.doctor.receivers import (
+    check_channels,
+    check_sinks,
+    check_span_exporters,
+    receivers_of,
+)
+from metalscope.errors import ConfigurationError
 from metalscope.export.prometheus_endpoint import meaning
 from metalscope.option_types import shown_endpoint
-from metalscope.options import AlertsOptions, ExporterOptions, ExporterType, MetalTelemetryOptions
+from metalscope.options import ExporterOptions, ExporterType, MetalTelemetryOptions
 
 __all__ = ["EXPORTERS", "GROUP", "PROCESSES", "check_directory", "check_options"]
 
 GROUP: Final = "options"
-ALERTS: Final = "alerts"
 PROCESSES: Final = "processes"
 
 _CONNECTED: Final = ("http://", "https://", "grpc://", "grpcs://")
 """Endpoints that a connection is made to, which can be tried."""
-
-_SWITCHES: Final = {CONFIG_VARIABLE, "METALSCOPE_PURE_PYTHON"}
 
 LEAST_FREE_BYTES: Final = 16 * 1024 * 1024
 """A process's file is some tens of kilobytes; with less than this the disk is as good as full."""
@@ -52,7 +56,7 @@ def check_options(config: str | None) -> Iterator[Diagnosis]:
             )
         return
     sentences = unavailable_features(options)
-    yield _values(options, _endpoints(options.export.exporters))
+    yield _values(options, _endpoints(options))
     for sentence in sentences:
         if not sentence.startswith("exporter "):
             names, _, why = sentence.partition(": ")
@@ -60,7 +64,9 @@ def check_options(config: str | None) -> Iterator[Diagnosis]:
     yield from _exporters(options.export.exporters, sentences)
     if not options.export.exporters:
         yield Diagnosis(EXPORTERS, "exporters", State.ABSENT, why="the options name none")
-    yield from _channels(options.alerts)
+    yield from check_channels(options.alerts)
+    yield from check_sinks(options)
+    yield from check_span_exporters(options.traces)
     if options.processes_directory is None:
         why = "no processes_directory is set: each process counts alone"
         yield Diagnosis(PROCESSES, "directory", State.ABSENT, why=why)
@@ -119,7 +125,7 @@ def _environment() -> Diagnosis:
     names = sorted(
         name
         for name, value in os.environ.items()
-        if name.startswith("METALSCOPE_") and name not in _SWITCHES and value.strip()
+        if name.startswith("METALSCOPE_") and name not in RESERVED and value.strip()
     )
     if not names:
         why = "no METALSCOPE_* variable is set"
@@ -173,38 +179,16 @@ def _exporters(
             yield Diagnosis(EXPORTERS, exporter.name, State.WORKS, what, said, facts=facts)
 
 
-def _channels(options: AlertsOptions) -> Iterator[Diagnosis]:
-    """Each place that is told of alerts, made as a program would; nothing is sent to it."""
-    if not (options.channels or options.notification_endpoints):
-        yield Diagnosis(ALERTS, "channels", State.ABSENT, why="the options name none")
-        return
-    from metalscope.alerts.notify.registry import (  # noqa: PLC0415 - only where there are any
-        channels_of,
-        create_notifier,
-    )
-
-    try:
-        channels = channels_of(options)
-    except ConfigurationError as error:
-        yield Diagnosis(ALERTS, "channels", State.BROKEN, why=str(error), remedy="mend it")
-        return
-    for channel in channels:
-        facts = {"type": channel.type}
-        try:
-            create_notifier(channel, options.smtp).shutdown()
-        except (ConfigurationError, MissingExtraError) as error:
-            remedy = "mend what it names"
-            yield Diagnosis(ALERTS, channel.name, State.BROKEN, why=str(error), remedy=remedy)
-        else:
-            what = f"{channel.type}; `metalscope alerts test {channel.name}` sends a message"
-            yield Diagnosis(ALERTS, channel.name, State.WORKS, what=what, facts=facts)
-
-
-def _endpoints(exporters: Iterable[ExporterOptions]) -> list[dict[str, str]]:
+def _endpoints(options: MetalTelemetryOptions) -> list[dict[str, str]]:
+    """Those that a connection can be tried to, by the group and name of what sends there."""
+    sending = [
+        (EXPORTERS, one.name, one.endpoint) for one in options.export.exporters
+        if one.enabled and _sends(one)
+    ]  # fmt: skip
     return [
-        {"name": one.name, "endpoint": shown_endpoint(one.endpoint or "")}
-        for one in exporters
-        if one.enabled and _sends(one) and _connects(one)
+        {"group": group, "name": name, "endpoint": shown_endpoint(endpoint)}
+        for group, name, endpoint in (*sending, *receivers_of(options))
+        if (endpoint or "").startswith(_CONNECTED) and endpoint is not None
     ]
 
 

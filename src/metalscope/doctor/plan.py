@@ -49,12 +49,11 @@ def checks(
         probe_with: the options file by which every exporter sends a probe, empty for the one
             ``METALSCOPE_CONFIG`` names; ``None`` to try only whether hosts can be reached.
     """
-    if probe_with is None:
-        for target in options["endpoints"]:
-            yield _check(
-                EXPORTERS, target["name"], "server:check_endpoint", group=EXPORTERS, **target
-            )
-    else:
+    for target in options["endpoints"]:
+        # A probe says more than a connection.
+        if probe_with is None or target["group"] != EXPORTERS:
+            yield _check(target["group"], target["name"], "server:check_endpoint", **target)
+    if probe_with is not None:
         for name in options["exporters"]:
             remedy = "look whether its platform's library works here"
             yield _check(

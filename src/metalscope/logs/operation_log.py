@@ -124,8 +124,9 @@ class _LoggedOperation(Operation):
         self._gpu_ns = gpu_ns if isinstance(gpu_ns, int) else None
 
     def __enter__(self) -> Self:
-        self._log.log_start(self._series)
+        # Within it, so that both records have its span, if it is one.
         self._inner.__enter__()
+        self._log.log_start(self._series)
         self._start = perf_counter_ns()
         return self
 
@@ -136,11 +137,11 @@ class _LoggedOperation(Operation):
         traceback: TracebackType | None,
     ) -> None:
         duration_ns = perf_counter_ns() - self._start
-        self._inner.__exit__(exc_type, exc, traceback)
         outcome = self._outcome
         if outcome is None:
             outcome = OK if exc is None else self._log.outcome_of(exc)
         self._log.log_end(self._series, outcome, duration_ns, self._nbytes, self._gpu_ns)
+        self._inner.__exit__(exc_type, exc, traceback)
 
 
 def _attributes(series: tuple[str, str, str]) -> dict[str, Any]:

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 from metalscope.processes.group import ProcessGroup
 from metalscope.processes.merge import readings_of
 from metalscope.report import MetalProductionReport
-from metalscope.snapshot import (
-    InternalMetrics,
-    MetalTelemetrySnapshot,
-    SystemInfo,
-)
+from metalscope.snapshot import MetalTelemetrySnapshot, SystemInfo
 
 if TYPE_CHECKING:
     from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.consumers import Consumer
+    from metalscope.logs.logger import MetalProductionLogger
     from metalscope.manager import MetalTelemetryManager
 
 __all__ = ["HostWithProcesses", "with_host"]
@@ -45,6 +42,8 @@ class HostWithProcesses:
         self.internal_error = self._processes.internal_error
         self.alerts: MetalAlertsManager | None = None
         """Raises alerts over all of it; whoever starts it puts it here."""
+        self.log: MetalProductionLogger | None = None
+        """Logs events of all of it; whoever starts it puts it here."""
 
     def start(self) -> None:
         """Begin to read each tick."""
@@ -56,7 +55,7 @@ class HostWithProcesses:
 
     def get_snapshot(self) -> MetalTelemetrySnapshot:
         """Read all processes and the sensors now."""
-        return self._with_alerts(self._processes.get_snapshot())
+        return self._whole(self._processes.get_snapshot())
 
     def generate_report(self) -> MetalProductionReport:
         """Read all processes and the sensors now, and analyse."""
@@ -64,10 +63,13 @@ class HostWithProcesses:
 
     def subscribe(self, consumer: Consumer) -> Callable[[], None]:
         """Call ``consumer`` with a snapshot each tick; return what ends that."""
-        return self._processes.subscribe(lambda snapshot: consumer(self._with_alerts(snapshot)))
+        return self._processes.subscribe(lambda snapshot: consumer(self._whole(snapshot)))
 
-    def _with_alerts(self, processes: MetalTelemetrySnapshot) -> MetalTelemetrySnapshot:
+    def _whole(self, processes: MetalTelemetrySnapshot) -> MetalTelemetrySnapshot:
         whole = with_host(processes, self._host.get_snapshot())
+        if self.log is not None:
+            sinks = (*self.log.status(), *whole.internals.sinks)
+            whole = replace(whole, internals=replace(whole.internals, sinks=sinks))
         if self.alerts is None:
             return whole
         channels = (*self.alerts.channels(), *whole.internals.channels)
@@ -102,13 +104,7 @@ def with_host(
         # A process judges by the same host's readings, and by its own operations besides.
         health=processes.health if processes.health.components else host.health,
         system=_system(processes.system, host.system),
-        internals=InternalMetrics(
-            errors=dict(errors),
-            overflowed=processes.internals.overflowed,
-            dropped=processes.internals.dropped,
-            exporters=processes.internals.exporters,
-            channels=processes.internals.channels,
-        ),
+        internals=replace(processes.internals, errors=dict(errors)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from metalscope.snapshot import MetalTelemetrySnapshot
 
-__all__ = ["DEFAULT_SERVICE_NAME", "resource_of"]
+__all__ = ["DEFAULT_SERVICE_NAME", "resource_here", "resource_of"]
 
 DEFAULT_SERVICE_NAME: Final = "metalscope"
 
@@ -41,6 +42,16 @@ def resource_of(
         or str(said.get("service.name", DEFAULT_SERVICE_NAME))
     )
     return attributes
+
+
+def resource_here(service_name: str | None = None) -> dict[str, str | int]:
+    """The same of this process, where there is no snapshot at hand."""
+    from metalscope.sensors.host import HostSensor  # noqa: PLC0415 - where it is asked for
+    from metalscope.snapshot import MetalTelemetrySnapshot  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    here = MetalTelemetrySnapshot(now, now, system=HostSensor().system(()))
+    return resource_of(here, service_name)
 
 
 def _said(text: str) -> dict[str, str]:
