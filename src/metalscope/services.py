@@ -77,8 +77,9 @@ def start_exporters_for(manager: MetalTelemetryManager, *, even_if_none: bool = 
         return
     from metalscope.export.exporter import MetalMetricsExporter  # noqa: PLC0415 - where exported
     from metalscope.export.registry import exporters_of  # noqa: PLC0415
+    from metalscope.sanitizing import sanitizer_of  # noqa: PLC0415
 
-    made = list(exporters_of(export))
+    made = list(exporters_of(export, sanitizer=sanitizer_of(options)))
     if not made and not even_if_none:
         return
     interval = export.auto_export_interval or options.reporting_interval

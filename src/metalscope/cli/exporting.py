@@ -19,6 +19,7 @@ from metalscope.export.exporter import MetalMetricsExporter
 from metalscope.export.registry import exporters_of
 from metalscope.export_options import ExporterType, Temporality
 from metalscope.internal import InternalErrors
+from metalscope.sanitizing import sanitizer_of
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.session.watch import SourceUnavailableError, fetch_snapshot
 
@@ -177,7 +178,7 @@ def _exporter(
     once: bool = False,
 ) -> Iterator[MetalMetricsExporter]:
     export = options.export.model_copy(update={"exporters": tuple(chosen)})
-    made = list(exporters_of(export))
+    made = list(exporters_of(export, sanitizer=sanitizer_of(options)))
     _warn_of_counts_sent_again(options, chosen)
     exporter = MetalMetricsExporter(export, interval=_interval(options), on_error=on_error)
     try:

@@ -17,6 +17,7 @@ from metalscope.export.attempts import AttemptThread
 from metalscope.export.prometheus_endpoint import meaning
 from metalscope.export.registry import create_exporter
 from metalscope.export_options import ExporterType
+from metalscope.sanitizing import sanitizer_of
 from metalscope.sending.result import ExportResult, Reason
 from metalscope.sensors.host import HostSensor
 from metalscope.snapshot import MetalTelemetrySnapshot
@@ -81,7 +82,9 @@ def check_exporter(config: str | None, exporter: str) -> Iterator[Diagnosis]:
         facts["protocol"] = one.protocol
     snapshot = probe()
     try:
-        made = create_exporter(_for_a_probe(one, snapshot), options.export)
+        made = create_exporter(
+            _for_a_probe(one, snapshot), options.export, sanitizer=sanitizer_of(options)
+        )
     except MissingExtraError as error:
         remedy = f"pip install 'metalscope[{error.extra}]'"
         facts["extra"] = error.extra

@@ -20,6 +20,7 @@ from metalscope.sending.http.transport import HttpTransport
 if TYPE_CHECKING:
     from metalscope.export.base import ExporterFactory
     from metalscope.export_options import ExporterOptions, ExportOptions
+    from metalscope.sanitizing.sanitizer import Sanitizer
 
 __all__ = ["context_for", "create_exporter", "exporters_of"]
 
@@ -36,7 +37,9 @@ _FACTORIES: Final[dict[str, str]] = {
 }
 
 
-def exporters_of(options: ExportOptions) -> Iterator[tuple[ExporterOptions, MetricsExporter]]:
+def exporters_of(
+    options: ExportOptions, *, sanitizer: Sanitizer | None = None
+) -> Iterator[tuple[ExporterOptions, MetricsExporter]]:
     """Make each enabled exporter that sends; a Prometheus that scrapes is none.
 
     Raises:
@@ -45,18 +48,25 @@ def exporters_of(options: ExportOptions) -> Iterator[tuple[ExporterOptions, Metr
     """
     for one in options.exporters:
         if one.enabled:
-            exporter = create_exporter(one, options)
+            exporter = create_exporter(one, options, sanitizer=sanitizer)
             if exporter is not None:
                 yield one, exporter
 
 
-def create_exporter(one: ExporterOptions, options: ExportOptions) -> MetricsExporter | None:
+def create_exporter(
+    one: ExporterOptions, options: ExportOptions, *, sanitizer: Sanitizer | None = None
+) -> MetricsExporter | None:
     """Make one exporter; ``None`` where it sends nothing. Raises as :func:`exporters_of` does."""
-    return _factory(one)(context_for(one, options))
+    return _factory(one)(context_for(one, options, sanitizer=sanitizer))
 
 
-def context_for(one: ExporterOptions, options: ExportOptions) -> ExporterContext:
-    """What an exporter of these options is made from."""
+def context_for(
+    one: ExporterOptions, options: ExportOptions, *, sanitizer: Sanitizer | None = None
+) -> ExporterContext:
+    """What an exporter of these options is made from.
+
+    ``sanitizer`` does what ``sanitize`` asks for; one with the default rules where none is given.
+    """
     one = completed(one, os.environ)
     external = audience_of(one) is Audience.EXTERNAL
     timeout = one.timeout or options.export_timeout
@@ -66,6 +76,7 @@ def context_for(one: ExporterOptions, options: ExportOptions) -> ExporterContext
             (options.external, one.metrics) if external else (one.metrics,),
             labels=one.labels,
             service_name=options.service_name,
+            sanitizer=sanitizer,
         ),
         timeout=timeout,
         open_http=partial(HttpTransport.of, one, timeout=timeout),

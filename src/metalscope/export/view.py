@@ -11,13 +11,14 @@ from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from metalscope.export.sanitize import sanitized
+from metalscope.export.sanitize import sanitized_properties, usual_sanitizer
 from metalscope.families import Distribution, Family, LabelValues, families
 from metalscope.semconv import Metric
 from metalscope.sending.resource import resource_of
 
 if TYPE_CHECKING:
     from metalscope.export_options import SelectionOptions
+    from metalscope.sanitizing.sanitizer import Sanitizer
     from metalscope.snapshot import MetalTelemetrySnapshot, TelemetryEvent
 
 __all__ = ["MetricView"]
@@ -35,6 +36,7 @@ class MetricView:
         labels: put on every series by those protocols that have no resource, on the resource by
             the others; see :meth:`resource`.
         service_name: the service, where the options name one.
+        sanitizer: what ``sanitize`` of a selection does; by the default rules where none is given.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class MetricView:
         *,
         labels: Mapping[str, str] | None = None,
         service_name: str | None = None,
+        sanitizer: Sanitizer | None = None,
     ) -> None:
-        self._selections = [_Selection.of(one) for one in selections]
+        self._selections = [_Selection.of(one, sanitizer) for one in selections]
         self._labels = dict(labels or {})
         self._service_name = service_name
 
@@ -125,15 +128,18 @@ class _Selection:
 
     options: SelectionOptions
     clean: tuple[Clean, ...]
+    sanitizer: Sanitizer | None = None
 
     @classmethod
-    def of(cls, options: SelectionOptions) -> _Selection:
+    def of(cls, options: SelectionOptions, sanitizer: Sanitizer | None) -> _Selection:
         clean: list[Clean] = [
             partial(re.compile(pattern).sub, text) for pattern, text in options.replace.items()
         ]
-        if options.sanitize:
-            clean.append(sanitized)
-        return cls(options, tuple(clean))
+        if not options.sanitize:
+            return cls(options, tuple(clean))
+        sanitizer = sanitizer or usual_sanitizer()
+        clean.append(sanitizer.text)
+        return cls(options, tuple(clean), sanitizer)
 
     def families(self, found: Iterable[Family]) -> Iterator[Family]:
         texts = _Cleaned(self.clean)
@@ -143,7 +149,8 @@ class _Selection:
 
     def properties(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         dropped = self.options.drop_labels
-        return {key: self.cleaned(value) for key, value in properties.items() if key not in dropped}
+        kept = {key: self.cleaned(value) for key, value in properties.items() if key not in dropped}
+        return kept if self.sanitizer is None else sanitized_properties(kept, self.sanitizer)
 
     def attributes(self, attributes: Mapping[str, str | int]) -> dict[str, str | int]:
         # Without a name and an instance, the series of two processes would be one.
