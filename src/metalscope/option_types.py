@@ -129,8 +129,8 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 
 
 def with_different_names(items: tuple[_Named, ...]) -> tuple[_Named, ...]:
-    """Refuse a list in which two have the same name."""
-    names = [one.name for one in items]
+    """Refuse a list in which two have the same name; those that have none yet are not looked at."""
+    names = [one.name for one in items if one.name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"must have different names; given twice: {', '.join(twice)}")

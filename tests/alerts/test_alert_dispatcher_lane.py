@@ -18,12 +18,13 @@ from metalscope.alert_options import ChannelOptions
 from metalscope.alerts.memory_store import MemoryStore
 from metalscope.alerts.notification import Notification
 from metalscope.alerts.notify.base import Notifier
-from metalscope.alerts.notify.lane import GRACE, MOST_TRIES_OF_AN_ERROR, Lane
+from metalscope.alerts.notify.lane import GRACE, Lane
 from metalscope.alerts.notify.outbox import MAX_AGE, MOST_WAITING
 from metalscope.export_status import BreakerState
 from metalscope.sending.clock import Clock
 from metalscope.sending.http.deadline import remaining
 from metalscope.sending.pace import Pace
+from metalscope.sending.patience import MOST_TRIES_OF_AN_ERROR
 from metalscope.sending.result import ExportResult, Reason
 
 DOWN = ExportResult.retry(Reason.REFUSED, "nothing listens at box:1")

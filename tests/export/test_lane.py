@@ -16,7 +16,6 @@ import snapshots
 from metalscope.export.codec import encode
 from metalscope.export.lane import (
     MOST_OFFERS,
-    MOST_TRIES_OF_AN_ERROR,
     Clock,
     Lane,
     LaneTiming,
@@ -24,6 +23,7 @@ from metalscope.export.lane import (
 )
 from metalscope.export_status import BreakerState
 from metalscope.sending.pace import Pace
+from metalscope.sending.patience import MOST_TRIES_OF_AN_ERROR
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.sending.spool.queue import MemorySpool, Spool
 from metalscope.sending.spool.slots import SpoolSlots

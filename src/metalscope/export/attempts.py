@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import queue
-import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -13,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from metalscope.sending.attempt import tried
+from metalscope.sending.calls import CallThread
 from metalscope.sending.result import ExportResult
 
 if TYPE_CHECKING:
@@ -58,46 +57,29 @@ class AttemptThread:
         self._exporter = exporter
         self._timeout = timeout.total_seconds()
         self._on_error = on_error
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
-        self._work = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._calls = CallThread("metalscope-export")
         self._loop: asyncio.Runner | None = None
 
     def export(self, snapshot: MetalTelemetrySnapshot) -> Future[ExportResult]:
         """Begin one export."""
-        return self._begin(lambda: self._result(snapshot))
+        return self._calls.begin(lambda: self._result(snapshot))
 
     def resume(self, delivered: MetalTelemetrySnapshot) -> None:
         """Tell the exporter what the peer has as the last."""
-        self._begin(lambda: self._resume(delivered))
+        self._calls.begin(lambda: self._resume(delivered))
 
     def close(self, timeout: float) -> None:
         """Let the exporter shut down; where it does not within ``timeout`` s it is left behind."""
-        if self._thread is None:
+        if not self._calls.has_begun:
             # Never called: it holds nothing that another thread made.
             self._shutdown()
             return
-        done = self._begin(self._shutdown)
-        self._work.put(None)
+        done = self._calls.begin(self._shutdown_and_let_go)
+        self._calls.end()
         try:
             done.result(timeout)
         except TimeoutError as error:
             self._on_error("export", error)
-
-    def _begin(self, work: Callable[[], Any]) -> Future[Any]:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="metalscope-export", daemon=True)
-            self._thread.start()
-        future: Future[Any] = Future()
-        self._work.put((work, future))
-        return future
-
-    def _run(self) -> None:
-        while (item := self._work.get()) is not None:
-            work, future = item
-            future.set_result(work())
-        if self._loop is not None:
-            self._loop.close()
 
     def _result(self, snapshot: MetalTelemetrySnapshot) -> ExportResult:
         return tried(
@@ -117,6 +99,11 @@ class AttemptThread:
             self._awaited(self._exporter.shutdown())
         except Exception as error:  # noqa: BLE001 - as above
             self._on_error("export", error)
+
+    def _shutdown_and_let_go(self) -> None:
+        self._shutdown()
+        if self._loop is not None:
+            self._loop.close()
 
     def _awaited(self, value: Any) -> Any:
         if not inspect.isawaitable(value):

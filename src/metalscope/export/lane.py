@@ -20,8 +20,10 @@ from metalscope.export.codec import decode
 from metalscope.export_status import ExporterStatus
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
+from metalscope.sending.patience import Patience
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from metalscope.sending.spool.queue import Spool, Spooled, SpoolStats
+from metalscope.sending.telling import Telling
 from metalscope.snapshot import MetalTelemetrySnapshot
 from metalscope.snapshot_json import SnapshotFormatError
 
@@ -34,9 +36,6 @@ MOST_OFFERS: Final = 64
 
 ORPHAN_SECONDS: Final = 60.0
 """How often it is looked for what processes that are gone left behind."""
-
-MOST_TRIES_OF_AN_ERROR: Final = 5
-"""How often one snapshot is given to an exporter that raises each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class Lane:
         self._latest: MetalTelemetrySnapshot | None = None
         self._attempt: _Attempt | None = None
         self._not_before = 0.0
-        self._tries: tuple[int, int] = (-1, 0)
+        self._patience = Patience()
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -130,7 +129,7 @@ class Lane:
         self._seconds = 0.0
         self._last_success: datetime | None = None
         self._last_error = ""
-        self._failing_for: Reason | None = None
+        self._telling = Telling(f"export {name}")
         self._failed_since_urged = False
 
     # -- from any thread ---------------------------------------------------------------------
@@ -293,8 +292,7 @@ class Lane:
 
     def _note(self, attempt: _Attempt, result: ExportResult, now: float) -> None:
         spooled = attempt.spooled
-        if result.reason is Reason.EXPORTER_ERROR and self._tried_enough(spooled):
-            result = ExportResult.rejected(Reason.EXPORTER_ERROR, result.detail)
+        result = self._patience.judged(spooled.sequence, result)
         over = result.verdict is not Verdict.RETRY
         if over:
             attempt.spool.done(spooled.sequence, delivered=result.ok)
@@ -324,22 +322,9 @@ class Lane:
         if result.verdict is Verdict.REJECTED:
             self._dropped[reason] += 1
 
-    def _tried_enough(self, spooled: Spooled) -> bool:
-        sequence, tries = self._tries
-        tries = tries + 1 if sequence == spooled.sequence else 1
-        self._tries = (spooled.sequence, tries)
-        return tries >= MOST_TRIES_OF_AN_ERROR
-
     def _tell(self, result: ExportResult) -> None:
-        # Once when it begins to fail and once when it works again, not at every try.
         reason = None if result.ok and not result.rejected_points else result.reason
-        if reason == self._failing_for:
-            return
-        self._failing_for = reason
-        if reason is None:
-            logger.info("export %s: works again", self.name)
-        else:
-            logger.warning("export %s: %s: %s", self.name, reason.value, result.detail)
+        self._telling.news(reason, result.detail)()
 
     def _resolve(self, spooled: Spooled, result: ExportResult) -> None:
         awaited, self._awaited = self._awaited, []

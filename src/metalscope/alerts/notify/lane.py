@@ -23,7 +23,9 @@ from metalscope.alerts.storing import AlertStore, Change
 from metalscope.sending.attempt import tried
 from metalscope.sending.clock import Clock
 from metalscope.sending.pace import Pace
+from metalscope.sending.patience import Patience
 from metalscope.sending.result import ExportResult, Reason, Verdict
+from metalscope.sending.telling import Telling, nothing
 
 if TYPE_CHECKING:
     from metalscope.alert_options import ChannelOptions
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Lane"]
 
 logger = logging.getLogger("metalscope")
-
-MOST_TRIES_OF_AN_ERROR: Final = 5
-"""How often one message is given to a notifier that raises each time."""
 
 GRACE: Final = 1.0
 """Seconds after its time that a notifier has to come back, before it is said to hang."""
@@ -84,14 +83,14 @@ class Lane:
         self._rate = TokenBucket(options.rate_limit)
         self._outbox = Outbox(carries=notifier.forwards)
         self._attempt: _Attempt | None = None
-        self._tries: tuple[str, int] = ("", 0)
+        self._patience = Patience()
         self._lock = threading.Lock()
         self._delivered = 0
         self._failures: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._last_success: datetime | None = None
         self._last_error = ""
-        self._failing_for: Reason | None = None
+        self._telling = Telling(f"alerts channel {options.name}")
 
     # -- from any thread ---------------------------------------------------------------------
 
@@ -186,8 +185,7 @@ class Lane:
         result = self._send(message, seconds)
         with self._lock:
             self._attempt = None
-            if result.reason is Reason.EXPORTER_ERROR and self._tried_enough(message):
-                result = ExportResult.rejected(Reason.EXPORTER_ERROR, result.detail)
+            result = self._patience.judged(message.id, result)
             is_over = result.verdict is not Verdict.RETRY
             if self._outbox.settle(message, is_over=is_over, arrived=result.ok):
                 self._store.keep(Change(sent=[message.id]))
@@ -197,8 +195,8 @@ class Lane:
             counted = not attempt.overdue or is_over
             if counted:
                 self._count(result)
-            news = self._news(result) if counted else None
-        self._tell(news)
+            say = self._news(result) if counted else nothing
+        say()
         return result
 
     def _send(self, message: Notification, seconds: float) -> ExportResult:
@@ -207,12 +205,6 @@ class Lane:
             seconds,
             lambda error: self._on_error("alerts", error),
         )
-
-    def _tried_enough(self, message: Notification) -> bool:
-        last, tries = self._tries
-        tries = tries + 1 if last == message.id else 1
-        self._tries = (message.id, tries)
-        return tries >= MOST_TRIES_OF_AN_ERROR
 
     # -- what became of it, within the lock ----------------------------------------------------
 
@@ -235,23 +227,12 @@ class Lane:
         else:
             self._pace.succeeded()
 
-    def _news(self, result: ExportResult) -> ExportResult | None:
-        """Once when it begins to fail and once when it works again, not at every try."""
+    def _news(self, result: ExportResult) -> Callable[[], None]:
+        """What the log is to say, outside of the lock."""
         reason = None if result.ok else result.reason or Reason.EXPORTER_ERROR
-        if reason == self._failing_for:
-            return None
-        self._failing_for = reason
-        return result
+        return self._telling.news(reason, result.detail)
 
     # -- beside ------------------------------------------------------------------------------
-
-    def _tell(self, news: ExportResult | None) -> None:
-        if news is None:
-            return
-        if news.ok:
-            logger.info("alerts channel %s: works again", self.name)
-        else:
-            logger.warning("alerts channel %s: %s: %s", self.name, news.reason, news.detail)
 
     def _notice_a_hang(self) -> None:
         """Count a notifier that does not come back, as its own thread cannot."""
@@ -263,8 +244,8 @@ class Lane:
             said = f"not done within {attempt.seconds:.3g} s; it is waited for"
             result = ExportResult.retry(Reason.TIMEOUT, said)
             self._count(result)
-            news = self._news(result)
-        self._tell(news)
+            say = self._news(result)
+        say()
 
     def _expire(self) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from metalscope.sending.spool import clock
 from metalscope.sending.spool.clock import SteadyClock
 from metalscope.sending.spool.files import SegmentFiles
 from metalscope.sending.spool.lock import let_go, make_directory, take, unusable
-from metalscope.sending.spool.queue import Accounts, Spooled, SpoolStats
+from metalscope.sending.spool.queue import Accounts, Spooled, SpoolStats, Weigh, one_each
 from metalscope.sending.spool.segment import HEAD_BYTES, Record
 from metalscope.sending.spool.state import (
     STATE_EXTRA_BYTES,
@@ -67,6 +68,8 @@ class DiskSpool:
         elapsed: seconds that only ever grow.
         on_error: told, as (room, exception), of a failing disk and of damage.
         option: the option that names the directory, for errors.
+        weigh: how many things some data are, for all counts. After the end of a process the last
+            one, if it is damaged, counts as 1, whatever it weighed.
 
     Raises:
         SpoolInUseError: another process has the directory, or another spool of this one.
@@ -74,7 +77,10 @@ class DiskSpool:
     """
 
     _done: int
+    _accounts: Accounts
     _last_delivered: bytes | None
+    _left: Record | None
+    _record: Record | None
 
     def __init__(
         self,
@@ -86,14 +92,16 @@ class DiskSpool:
         elapsed: Callable[[], float] = clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
         option: str = "export.spool.directory",
+        weigh: Weigh = one_each,
     ) -> None:
         self.directory = directory
         """Where it is."""
         self._max_bytes = max_bytes
         self._max_age = max_age // timedelta(microseconds=1)
         self._on_error = on_error or InternalErrors().report
+        self._weigh = weigh
         self._lock: int | None = None
-        self._files = SegmentFiles(directory, min(SEGMENT_BYTES, max_bytes // 8))
+        self._files = SegmentFiles(directory, min(SEGMENT_BYTES, max_bytes // 8), weigh)
         self._empty()
         try:
             make_directory(directory, private=True)
@@ -121,7 +129,7 @@ class DiskSpool:
         self._accounts.take_back()
         latest = self._clock() - self._max_age
         while (record := self._peek()) is not None and record.appended < latest:
-            self._accounts.drop(Reason.EXPIRED, 1)
+            self._accounts.drop(Reason.EXPIRED, record.weight)
             self._over(record)
             self._unsaved = True
         if self._unsaved:
@@ -131,18 +139,25 @@ class DiskSpool:
         if record is None:
             return None
         one = Spooled(record.sequence, moment(record.timestamp), record.data)
-        self._accounts.hand_out(one)
+        self._accounts.hand_out(one, record.weight)
+        self._handed = record
         return one
 
-    def done(self, sequence: int, *, delivered: bool) -> None:
+    def done(self, sequence: int, *, delivered: bool, left: bytes | None = None) -> None:
         """See :meth:`Spool.done <metalscope.sending.spool.queue.Spool.done>`."""
         one = self._accounts.over(sequence)
         if one is None or self._lock is None:
             return
-        if self._record is not None and self._record.sequence == sequence:
-            self._over(self._record)
-        self._done = max(self._done, sequence)
-        if delivered:
+        first = self._left or self._record
+        if first is not None and first.sequence == sequence:
+            self._over(first)
+        handed = self._handed
+        self._done = max(self._done, handed.last)
+        if left is not None:
+            weight = self._weigh(left)
+            self._left = Record(sequence, handed.timestamp, handed.appended, left, weight)
+            self._record = None
+        elif delivered:
             self._last_delivered = one.data
         self._save()
         self._files.purge()
@@ -164,12 +179,18 @@ class DiskSpool:
         if self._lock is None:
             return
         superseded = self._forget_all(Reason.SUPERSEDED)
+        before = self._next - 1
         self._add(data, timestamp)
         if superseded:
-            self._done = max(self._done, self._next - 2)
+            self._done = max(self._done, before)
             self._save()
             self._files.purge()
         self._publish()
+
+    @property
+    def next(self) -> int:
+        """See :attr:`Spool.next <metalscope.sending.spool.queue.Spool.next>`."""
+        return self._next
 
     @property
     def stats(self) -> SpoolStats:
@@ -205,7 +226,9 @@ class DiskSpool:
     def _empty(self) -> None:
         self._tail: deque[Record] = deque()
         self._tail_bytes = 0
-        self._record: Record | None = None
+        self._left = None
+        self._record = None
+        self._handed = Record(0, 0, 0, b"")
         self._accounts = Accounts()
         self._last_delivered = None
         self._done = 0
@@ -223,6 +246,10 @@ class DiskSpool:
         if len(state.delivered or b"") <= self._max_bytes // 4:  # it was larger once
             self._last_delivered = state.delivered
             self._largest = len(state.delivered or b"")
+        if state.left is not None:
+            weight = self._weigh(state.left.data)
+            self._left = replace(state.left, sequence=self._done - weight + 1, weight=weight)
+            self._largest = len(state.left.data)
         found = self._files.open(self._done)
         self._next = max(self._next, found.next)
         self._largest = max(self._largest, found.largest)
@@ -231,10 +258,11 @@ class DiskSpool:
         return found.appended
 
     def _add(self, data: bytes, timestamp: datetime) -> None:
-        record = Record(self._next, microseconds(timestamp), self._clock(), data)
-        self._next += 1
+        weight = self._weigh(data)
+        record = Record(self._next, microseconds(timestamp), self._clock(), data, weight)
+        self._next += weight
         if record.size > self._max_bytes // 4:
-            self._accounts.drop(Reason.QUEUE_FULL, 1)
+            self._accounts.drop(Reason.QUEUE_FULL, weight)
             return
         self._largest = max(self._largest, len(data))
         self._tail.append(record)
@@ -272,7 +300,7 @@ class DiskSpool:
     def _drop_from_tail(self) -> None:
         record = self._tail.popleft()
         self._tail_bytes -= record.size
-        self._accounts.drop(Reason.DISK, 1, record.sequence)
+        self._accounts.drop(Reason.DISK, record.weight, record.sequence)
         if self._record is record:
             self._record = None
 
@@ -282,17 +310,20 @@ class DiskSpool:
         self._files.forget()
         self._tail.clear()
         self._tail_bytes = 0
-        self._record = None
+        self._left = self._record = None
         return waiting
 
     def _waiting(self) -> int:
-        return len(self._tail) + self._files.waiting
+        waiting = self._files.waiting + sum(record.weight for record in self._tail)
+        return waiting if self._left is None else waiting + self._left.weight
 
     def _first_sequence(self) -> int | None:
         return None if self._record is None else self._record.sequence
 
     def _peek(self) -> Record | None:
         """The oldest that waits."""
+        if self._left is not None:
+            return self._left
         while self._record is None:
             segment = self._files.front()
             if segment is None:
@@ -313,7 +344,10 @@ class DiskSpool:
     def _over(self, record: Record) -> None:
         """The oldest is over."""
         self._record = None
-        self._done = record.sequence
+        if record is self._left:
+            self._left = None
+            return
+        self._done = record.last
         segment = self._files.front()
         if segment is not None:
             segment.over(record)
@@ -322,7 +356,7 @@ class DiskSpool:
 
     def _save(self) -> None:
         try:
-            write_state(self.directory, State(self._done, self._last_delivered))
+            write_state(self.directory, State(self._done, self._last_delivered, self._left))
         except OSError as error:
             self._unsaved = True
             self._failed(error)

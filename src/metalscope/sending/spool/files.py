@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from metalscope.sending.spool.queue import Weigh, one_each
 from metalscope.sending.spool.segment import Record, Segment
 
 __all__ = ["Found", "SegmentFiles"]
@@ -35,10 +36,12 @@ class SegmentFiles:
     Args:
         directory: where they are.
         most_bytes: the size at which a new one is begun; a larger record has a file of its own.
+        weigh: how many things the data of a record are.
     """
 
-    def __init__(self, directory: Path, most_bytes: int) -> None:
+    def __init__(self, directory: Path, most_bytes: int, weigh: Weigh = one_each) -> None:
         self._directory = directory
+        self._weigh = weigh
         self._most_bytes = most_bytes
         self._files: deque[Segment] = deque()
 
@@ -54,7 +57,7 @@ class SegmentFiles:
         firsts = sorted(paths)
         all_found = Found()
         for first, follows in zip_longest(firsts, firsts[1:]):
-            segment = Segment(paths[first], first)
+            segment = Segment(paths[first], first, self._weigh)
             self._files.append(segment)
             found = segment.examine(done, follows)
             all_found.next = segment.next
@@ -73,7 +76,7 @@ class SegmentFiles:
 
     @property
     def waiting(self) -> int:
-        """How many records are not over."""
+        """How many things are not over."""
         return sum(segment.waiting for segment in self._files)
 
     @property
@@ -99,7 +102,7 @@ class SegmentFiles:
                 last.remove()
                 self._files.pop()
                 last = None
-            segment = Segment.create(self._directory, record.sequence)
+            segment = Segment.create(self._directory, record.sequence, self._weigh)
             self._files.append(segment)
             if last is not None:
                 with suppress(OSError):  # it is with the system, which may write it later
@@ -110,7 +113,7 @@ class SegmentFiles:
         return begun
 
     def drop_first(self) -> int:
-        """Remove the oldest file; how many records waited in it.
+        """Remove the oldest file; how much waited in it.
 
         Raises:
             OSError: it could not be removed, and is there still.

@@ -1,5 +1,8 @@
 """The queue of one exporter: what waits to be sent, oldest first, within bounds.
 
+What waits is bytes; ``weigh`` says how many things those are, such as the log records in a batch,
+and all counts are of those. A snapshot is one.
+
 Nothing is lost track of: of all that was put in, each was over in the end (``done``), or was
 dropped, for a reason that is counted, or waits.
 """
@@ -17,16 +20,25 @@ from metalscope.fork import reset_in_child
 from metalscope.sending.result import Reason
 from metalscope.sending.spool.clock import elapsed as elapsed_seconds
 
-__all__ = ["Accounts", "MemorySpool", "Spool", "SpoolStats", "Spooled"]
+__all__ = ["Accounts", "MemorySpool", "Spool", "SpoolStats", "Spooled", "Weigh", "one_each"]
 
 ENTRY_BYTES: Final = 256
 """What a waiting snapshot takes in memory beside its data, rounded up: CPython's objects."""
 
 
+Weigh = Callable[[bytes], int]
+"""How many things some data are, 1 at least. It never raises, whatever the bytes."""
+
+
+def one_each(data: bytes) -> int:  # noqa: ARG001 - as Weigh
+    """Data are one thing."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     """One snapshot that waits. ``timestamp`` is its own, UTC; ``sequence`` grows from one to the
-    next within a spool."""
+    next within a spool, by what the data weigh."""
 
     sequence: int
     timestamp: datetime
@@ -73,10 +85,16 @@ class Spool(Protocol):
         """
         ...
 
-    def done(self, sequence: int, *, delivered: bool) -> None:
+    def done(self, sequence: int, *, delivered: bool, left: bytes | None = None) -> None:
         """What ``first()`` gave is over: it arrived, or it never will.
 
         That holds even where it had to make room meanwhile. Another sequence is passed over.
+
+        Args:
+            sequence: of what ``first()`` gave.
+            delivered: whether it is what ``last_delivered()`` gives from then on.
+            left: what of it is not over. It takes its place as the first, and is as old. A spool
+                of which parts are left keeps nothing of what was delivered.
         """
         ...
 
@@ -86,6 +104,11 @@ class Spool(Protocol):
 
     def replace_all(self, data: bytes, timestamp: datetime) -> None:
         """Put a snapshot in the place of all that wait: for peers that keep only the last."""
+        ...
+
+    @property
+    def next(self) -> int:
+        """The sequence of what is put next: all before is over when the first is not smaller."""
         ...
 
     @property
@@ -108,6 +131,7 @@ class Accounts:
     def __init__(self) -> None:
         self._dropped: Counter[Reason] = Counter()
         self._handed: Spooled | None = None
+        self._weight = 0
         self._handed_is_gone: Reason | None = None
 
     @property
@@ -115,14 +139,15 @@ class Accounts:
         """Counts by reason, as they are now."""
         return MappingProxyType(dict(self._dropped))
 
-    def hand_out(self, one: Spooled) -> None:
+    def hand_out(self, one: Spooled, weight: int) -> None:
         """Now it is being exported."""
         self._handed = one
+        self._weight = weight
 
     def take_back(self) -> None:
         """What was handed out did not come to its end."""
         if self._handed_is_gone is not None:
-            self._dropped[self._handed_is_gone] += 1
+            self._dropped[self._handed_is_gone] += self._weight
         self._handed = self._handed_is_gone = None
 
     def over(self, sequence: int) -> Spooled | None:
@@ -137,7 +162,7 @@ class Accounts:
         """Count so many, of which the oldest has the number ``first``."""
         if count and self._handed is not None and self._handed.sequence == first:
             self._handed_is_gone = reason
-            count -= 1
+            count -= self._weight
         if count:
             self._dropped[reason] += count
 
@@ -145,6 +170,7 @@ class Accounts:
 class _Entry(NamedTuple):
     one: Spooled
     since: float
+    weight: int
 
     @property
     def size(self) -> int:
@@ -158,8 +184,10 @@ class MemorySpool:
         max_bytes: most bytes in memory, :data:`ENTRY_BYTES` for each snapshot included.
         max_age: how long one waits.
         elapsed: seconds that only ever grow.
+        weigh: how many things some data are, for all counts.
     """
 
+    _accounts: Accounts
     _last_delivered: bytes | None
 
     def __init__(
@@ -168,11 +196,13 @@ class MemorySpool:
         max_bytes: int,
         max_age: timedelta,
         elapsed: Callable[[], float] = elapsed_seconds,
+        weigh: Weigh = one_each,
     ) -> None:
+        self._weigh = weigh
         self._max_bytes = max_bytes
         self._max_age = max_age.total_seconds()
         self._elapsed = elapsed
-        self._sequence = 0
+        self._next = 1
         self.start_at_zero()
         self._closed = False
         reset_in_child(self)
@@ -181,13 +211,15 @@ class MemorySpool:
         """See :meth:`Spool.append`."""
         if self._closed:
             return
-        self._sequence += 1
-        entry = _Entry(Spooled(self._sequence, timestamp, data), self._elapsed())
+        weight = self._weigh(data)
+        entry = _Entry(Spooled(self._next, timestamp, data), self._elapsed(), weight)
+        self._next += weight
         if entry.size > self._max_bytes:
-            self._accounts.drop(Reason.QUEUE_FULL, 1)
+            self._accounts.drop(Reason.QUEUE_FULL, weight)
         else:
             self._waiting.append(entry)
             self._bytes += entry.size
+            self._weight += weight
             while self._bytes > self._max_bytes:
                 self._drop_first(Reason.QUEUE_FULL)
         self._publish()
@@ -203,18 +235,21 @@ class MemorySpool:
         self._publish()
         if not self._waiting:
             return None
-        one = self._waiting[0].one
-        self._accounts.hand_out(one)
-        return one
+        entry = self._waiting[0]
+        self._accounts.hand_out(entry.one, entry.weight)
+        self._handed_since = entry.since
+        return entry.one
 
-    def done(self, sequence: int, *, delivered: bool) -> None:
+    def done(self, sequence: int, *, delivered: bool, left: bytes | None = None) -> None:
         """See :meth:`Spool.done`."""
         one = self._accounts.over(sequence)
         if one is None:
             return
         if self._waiting and self._waiting[0].one is one:
-            self._bytes -= self._waiting.popleft().size
-        if delivered:
+            self._take_first()
+        if left is not None:
+            self._put_first(Spooled(sequence, one.timestamp, left))
+        elif delivered:
             self._last_delivered = one.data
         self._publish()
 
@@ -227,6 +262,11 @@ class MemorySpool:
         while self._waiting:
             self._drop_first(Reason.SUPERSEDED)
         self.append(data, timestamp)
+
+    @property
+    def next(self) -> int:
+        """See :attr:`Spool.next`."""
+        return self._next
 
     @property
     def stats(self) -> SpoolStats:
@@ -246,18 +286,36 @@ class MemorySpool:
         self._closed = True
         self._waiting: deque[_Entry] = deque()
         self._bytes = 0
+        self._weight = 0
+        self._handed_since = 0.0
         self._accounts = Accounts()
         self._last_delivered = None
         self._stats = SpoolStats()
 
     def _drop_first(self, reason: Reason) -> None:
+        entry = self._take_first()
+        self._accounts.drop(reason, entry.weight, entry.one.sequence)
+
+    def _take_first(self) -> _Entry:
         entry = self._waiting.popleft()
         self._bytes -= entry.size
-        self._accounts.drop(reason, 1, entry.one.sequence)
+        self._weight -= entry.weight
+        return entry
+
+    def _put_first(self, one: Spooled) -> None:
+        """What is left of the one that was handed out. As it is smaller there is room for it,
+        unless the other had to make room; then it has to as well."""
+        entry = _Entry(one, self._handed_since, self._weigh(one.data))
+        if self._bytes + entry.size > self._max_bytes:
+            self._accounts.drop(Reason.QUEUE_FULL, entry.weight)
+            return
+        self._waiting.appendleft(entry)
+        self._bytes += entry.size
+        self._weight += entry.weight
 
     def _publish(self) -> None:
         self._stats = SpoolStats(
-            len(self._waiting),
+            self._weight,
             self._bytes - ENTRY_BYTES * len(self._waiting),
             self._waiting[0].one.timestamp if self._waiting else None,
             self._accounts.dropped,

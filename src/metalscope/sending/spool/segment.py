@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from metalscope.sending.spool.queue import Weigh, one_each
+
 __all__ = ["HEAD_BYTES", "Record", "Segment"]
 
 MAGIC: Final = b"\xa5ms\x01"
@@ -32,12 +34,22 @@ _OPEN: Final = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """``timestamp`` and ``appended`` are microseconds since the epoch."""
+    """``timestamp`` and ``appended`` are microseconds since the epoch.
+
+    ``weight`` is how many things the data are. They have the numbers from ``sequence`` on, so that
+    what is missing between two records says how many were lost. It is not in the file.
+    """
 
     sequence: int
     timestamp: int
     appended: int
     data: bytes
+    weight: int = 1
+
+    @property
+    def last(self) -> int:
+        """The number of the last thing in it."""
+        return self.sequence + self.weight - 1
 
     @property
     def size(self) -> int:
@@ -120,16 +132,17 @@ class Examined:
 
 
 class Segment:
-    """One file. ``waiting`` records from byte ``at`` on are not over yet.
+    """One file. What is from byte ``at`` on, ``waiting`` things, is not over yet.
 
     All methods raise ``OSError`` where the disk does.
     """
 
-    __slots__ = ("_file", "_whole", "at", "first", "next", "path", "size", "waiting",
+    __slots__ = ("_file", "_weigh", "_whole", "at", "first", "next", "path", "size", "waiting",
                  "waiting_bytes")  # fmt: skip
 
-    def __init__(self, path: Path, first: int) -> None:
+    def __init__(self, path: Path, first: int, weigh: Weigh = one_each) -> None:
         self.path = path
+        self._weigh = weigh
         self.first = first
         """The number of the first record, which names the file."""
         self.next = first
@@ -142,9 +155,9 @@ class Segment:
         self._whole = True
 
     @classmethod
-    def create(cls, directory: Path, first: int) -> Segment:
+    def create(cls, directory: Path, first: int, weigh: Weigh) -> Segment:
         """A new file."""
-        segment = cls(directory / f"{first:020d}.seg", first)
+        segment = cls(directory / f"{first:020d}.seg", first, weigh)
         segment._file = os.open(segment.path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
         return segment
 
@@ -160,23 +173,29 @@ class Segment:
         found = Examined()
         self.at = self.waiting = self.waiting_bytes = end = 0
         self.next = self.first
+        damaged = False
         for at, head in _heads(data):
             end = at + head.size
             found.lost += max(0, head.sequence - max(self.next, done + 1))
             self.next = head.sequence + 1
+            damaged = False
             found.appended = max(found.appended, head.appended)
             found.largest = max(found.largest, head.length)
             if head.sequence <= done:
                 continue
             if _is_whole(data, at, head):
                 self.at = at if not self.waiting else self.at
-                self.waiting += 1
+                weight = self._weigh(data[at + HEAD_BYTES : end])
+                self.next = head.sequence + weight
+                self.waiting += weight
                 self.waiting_bytes += head.length
             else:
+                # Of more than one, the next record tells how many.
                 found.lost += 1
+                damaged = True
         rest = data[end:]
         found.rest_bytes = len(rest)
-        if rest and follows is not None:
+        if (rest or damaged) and follows is not None:
             found.lost += max(0, follows - max(self.next, done + 1))
         elif rest and _is_torn(rest):
             found.torn_bytes = len(rest)
@@ -207,8 +226,8 @@ class Segment:
         if not self.waiting:
             self.at = self.size
         self.size = at
-        self.next = record.sequence + 1
-        self.waiting += 1
+        self.next = record.last + 1
+        self.waiting += record.weight
         self.waiting_bytes += len(record.data)
 
     def read(self) -> Record | None:
@@ -219,23 +238,23 @@ class Segment:
         data = self._read(self.at + HEAD_BYTES, head.length)
         if len(data) < head.length or crc32(data) != head.crc:
             return None
-        return Record(head.sequence, head.timestamp, head.appended, data)
+        return Record(head.sequence, head.timestamp, head.appended, data, self._weigh(data))
 
     def over(self, record: Record) -> None:
         """The first that waits, which was read, is over."""
         self.at += record.size
-        self.waiting -= 1
+        self.waiting -= record.weight
         self.waiting_bytes -= len(record.data)
 
     def mend(self, done: int) -> int:
-        """Find the first that waits behind one that is damaged; how many less wait than before."""
+        """Find the first that waits behind one that is damaged; how much less waits than before."""
         before, at, size = self.waiting, self.at, self.size
         data = self._read(0, size)
         self.waiting = self.waiting_bytes = 0
         for found, head in _heads(data):
             if found >= at and head.sequence > done and _is_whole(data, found, head):
                 self.at = found if not self.waiting else self.at
-                self.waiting += 1
+                self.waiting += self._weigh(data[found + HEAD_BYTES : found + head.size])
                 self.waiting_bytes += head.length
         if self.waiting and self.at == at:
             # Read one way and then another: it is not to be tried for ever.

@@ -17,6 +17,7 @@ from metalscope.moments import utc_now
 from metalscope.sending.spool import clock
 from metalscope.sending.spool.disk import DiskSpool
 from metalscope.sending.spool.lock import SpoolInUseError, make_directory, unusable
+from metalscope.sending.spool.queue import Weigh, one_each
 
 __all__ = ["SpoolSlots"]
 
@@ -40,7 +41,7 @@ class SpoolSlots:
     Args:
         directory: that of all spools.
         name: the exporter's, or the log sink's.
-        max_bytes, max_age, now, elapsed, on_error, option: as in
+        max_bytes, max_age, now, elapsed, on_error, option, weigh: as in
             :class:`~metalscope.sending.spool.disk.DiskSpool`; each slot has ``max_bytes``.
     """
 
@@ -55,6 +56,7 @@ class SpoolSlots:
         elapsed: Callable[[], float] = clock.elapsed,
         on_error: Callable[[str, BaseException], None] | None = None,
         option: str = "export.spool.directory",
+        weigh: Weigh = one_each,
     ) -> None:
         self.directory = directory
         """The directory of all spools."""
@@ -69,6 +71,7 @@ class SpoolSlots:
             elapsed=elapsed,
             on_error=self._on_error,
             option=option,
+            weigh=weigh,
         )
         self._unusable: set[Path] = set()
 

@@ -15,21 +15,24 @@ __all__ = ["STATE_EXTRA_BYTES", "State", "read_state", "sync_state", "write_stat
 FILE: Final = "state"
 _NEW: Final = "state.new"
 _HAS_DELIVERED: Final = b"D"
+_HAS_LEFT: Final = b"L"
 
 STATE_EXTRA_BYTES: Final = HEAD_BYTES + len(_HAS_DELIVERED)
-"""What the file has beside the data of the last that arrived."""
+"""What the file has beside the data of the last that arrived, or of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """``done`` is the last number that is over; ``delivered`` the data of the last that arrived.
 
-    They change together: were the one without the other on the disk, an exporter of differences
-    would count something twice or not at all.
+    ``left`` is what of the one numbered ``done`` is not over after all; where there is something,
+    ``delivered`` is not kept. They change together: were the one without the other on the disk, an
+    exporter of differences would count something twice or not at all.
     """
 
     done: int = 0
     delivered: bytes | None = None
+    left: Record | None = None
 
 
 def read_state(directory: Path) -> State:
@@ -49,7 +52,11 @@ def read_state(directory: Path) -> State:
     record = Record.unpack(data)
     if record is None:
         return State()
-    return State(record.sequence, record.data[1:] if record.data else None)
+    kind, content = record.data[:1], record.data[1:]
+    if kind == _HAS_LEFT:
+        left = Record(record.sequence, record.timestamp, record.appended, content)
+        return State(record.sequence, left=left)
+    return State(record.sequence, content if kind else None)
 
 
 def write_state(directory: Path, state: State) -> None:
@@ -58,8 +65,7 @@ def write_state(directory: Path, state: State) -> None:
     Raises:
         OSError: it could not be written; the one before is there.
     """
-    content = b"" if state.delivered is None else _HAS_DELIVERED + state.delivered
-    rest = memoryview(Record(state.done, 0, 0, content).pack())
+    rest = memoryview(_record(state).pack())
     new = directory / _NEW
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -73,6 +79,14 @@ def write_state(directory: Path, state: State) -> None:
     except OSError:
         new.unlink(missing_ok=True)
         raise
+
+
+def _record(state: State) -> Record:
+    left = state.left
+    if left is not None:
+        return Record(state.done, left.timestamp, left.appended, _HAS_LEFT + left.data)
+    content = b"" if state.delivered is None else _HAS_DELIVERED + state.delivered
+    return Record(state.done, 0, 0, content)
 
 
 def sync_state(directory: Path) -> None:

@@ -1,0 +1,1 @@
+"""Files of lines that several processes append to, and that are moved away when they are full."""

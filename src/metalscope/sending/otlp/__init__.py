@@ -1,0 +1,1 @@
+"""OTLP, whatever is sent by it: requests of metrics, logs and spans, and what is answered."""
