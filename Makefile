@@ -58,7 +58,7 @@ peers: ## Install the servers and the browser the tests use (Debian and Ubuntu; 
 
 lock: $(READY) ## Lock the development requirements anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --extra top --extra export --extra grpc --extra ml --extra alerts --group dev \
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --extra top --extra export --extra grpc --extra ml --extra alerts --extra logs --group dev \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --upgrade -o requirements/dev.txt
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from metalscope.health.monitor import MetalHealthMonitor
     from metalscope.health_check import MetalBackendHealthCheck
     from metalscope.instrument import instrument, uninstrument
+    from metalscope.logs.logger import MetalProductionLogger
     from metalscope.manager import MetalTelemetryManager
     from metalscope.options import MetalTelemetryOptions
     from metalscope.report import MetalProductionReport
@@ -33,6 +34,7 @@ __all__ = [
     "MetalBackendHealthCheck",
     "MetalError",
     "MetalHealthMonitor",
+    "MetalProductionLogger",
     "MetalProductionReport",
     "MetalTelemetryBuilder",
     "MetalTelemetryManager",
@@ -53,6 +55,7 @@ _HOME = {
     "MetalAlertsManager": "alerts.manager",
     "MetalBackendHealthCheck": "health_check",
     "MetalHealthMonitor": "health.monitor",
+    "MetalProductionLogger": "logs.logger",
     "MetalProductionReport": "report",
     "MetalTelemetryBuilder": "builder",
     "MetalTelemetryManager": "manager",

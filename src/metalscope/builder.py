@@ -47,6 +47,7 @@ class MetalTelemetryBuilder:
         self._objectives: list[dict[str, Any]] = []
         self._rules: list[dict[str, Any]] = []
         self._channels: list[dict[str, Any]] = []
+        self._sinks: list[dict[str, Any]] = []
 
     def add_prometheus(
         self,
@@ -281,10 +282,62 @@ class MetalTelemetryBuilder:
     ) -> Self:
         """Log for machines to read: JSON lines, correlation ids, to these systems as well."""
         return self._set(
+            logging__enabled=True,
             logging__use_json_format=json,
             logging__enable_correlation_tracking=correlation,
             logging__enable_stack_trace_logging=stack_traces,
             logging__external_log_endpoints=tuple(endpoints) or None,
+        )
+
+    def add_log_sink(
+        self,
+        type: str | None = None,  # noqa: A002 - the option's own name
+        endpoint: str | None = None,
+        *,
+        api_key: str | SecretStr | None = None,
+        **more: Any,
+    ) -> Self:
+        """Log to one place: a file, Elasticsearch, Splunk, Loki, an OTLP collector, syslog.
+
+        Args:
+            type: what it is; where none is given, the endpoint tells.
+            endpoint: the URL.
+            api_key: its key, token or password.
+            more: further options of a sink, such as ``name``, ``format`` or ``settings``.
+        """
+        self._sinks.append(
+            {
+                "type": type,
+                "endpoint": endpoint,
+                "api_key": None if api_key is None else _secret(api_key),
+                **more,
+            }
+        )
+        return self
+
+    def enable_tracing(
+        self,
+        *endpoints: str,
+        sample_ratio: float | None = None,
+        file: str | PathLike[str] | None = None,
+    ) -> Self:
+        """Make spans of operations, and send them to these OTLP endpoints.
+
+        Args:
+            endpoints: the collectors' URLs.
+            sample_ratio: the share of traces kept whole, 0 to 1.
+            file: a file in Chrome's trace event format, with all spans that are kept.
+        """
+        names = ["otlp", *(f"otlp-{number}" for number in range(2, len(endpoints) + 1))]
+        exporters = [
+            {"name": name, "endpoint": endpoint}
+            for name, endpoint in zip(names, endpoints, strict=False)
+        ]
+        return self._set(
+            traces__enabled=True,
+            traces__exporters=exporters or None,
+            traces__sample_ratio=sample_ratio,
+            traces__file=None if file is None else str(file),
         )
 
     def with_server(
@@ -363,6 +416,11 @@ class MetalTelemetryBuilder:
             settings["health_monitor__objectives"] = [dict(one) for one in self._objectives]
         if self._rules:
             settings["alerts__rules"] = [dict(one) for one in self._rules]
+        if self._sinks:
+            settings["logging__sinks"] = [
+                {option: value for option, value in one.items() if value is not None}
+                for one in self._sinks
+            ]
         if self._channels:
             settings["alerts__channels"] = [dict(one) for one in self._channels]
         return load_options(overrides=settings)

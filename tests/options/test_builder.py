@@ -3,6 +3,7 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -81,11 +82,32 @@ def test_every_step_reaches_its_options() -> None:
     assert options.metrics_retention_period == timedelta(days=2)
     assert options.history_window == timedelta(hours=1)
     assert options.export.auto_export_interval == timedelta()
+    assert options.logging.enabled is True
     assert options.logging.use_json_format is True
     assert options.logging.enable_stack_trace_logging is True
     assert options.logging.external_log_endpoints == ("https://elastic:9200",)
     assert options.server.enabled is True
     assert (options.server.host, options.server.port) == ("192.0.2.7", 9500)
+
+
+def test_sinks_and_tracing_reach_their_options(tmp_path: Path) -> None:
+    options = (
+        MetalTelemetryBuilder()
+        .add_log_sink("file", f"file://{tmp_path}/app.log", format="ecs")
+        .add_log_sink(endpoint="https://splunk:8088/services/collector", api_key=SECRET)
+        .enable_tracing("http://a:4318", "http://b:4318", sample_ratio=0.5, file="t.json")
+        .options()
+    )
+    file, splunk = options.logging.sinks
+    assert (file.name, file.format) == ("file", "ecs")
+    assert splunk.api_key is not None
+    assert splunk.api_key.get_secret_value() == SECRET
+    assert SECRET not in repr(options)
+    traces = options.traces
+    assert (traces.enabled, traces.sample_ratio, traces.file) == (True, 0.5, Path("t.json"))
+    assert [(one.name, one.endpoint) for one in traces.exporters] == [
+        ("otlp", "http://a:4318"), ("otlp-2", "http://b:4318"),
+    ]  # fmt: skip
 
 
 def test_one_exporters_key_reaches_no_other() -> None:
