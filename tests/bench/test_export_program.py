@@ -73,9 +73,10 @@ def test_a_tick_that_sends_something_else_is_void() -> None:
 def test_the_points_of_a_body_are_counted_as_it_was_before_it_was_compressed() -> None:
     from metalscope import MetalTelemetryManager
     from metalscope.export.otlp.encoder import request_of
-    from metalscope.export.otlp.messages import json_of, points_of
+    from metalscope.export.otlp.messages import points_of
     from metalscope.export.otlp.metrics import metrics_data
     from metalscope.export.view import MetricView
+    from metalscope.sending.otlp.messages import json_of
 
     data = metrics_data(MetalTelemetryManager().get_snapshot(), MetricView())
     request, points = request_of(data), len(points_of(data))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,3 +246,22 @@ def test_a_secret_does_not_come_out(kept: Logged) -> None:
     kept.lines()
     assert b"hunter2" not in kept.shipper.lines[0]
     assert b"abcdefgh" not in kept.shipper.lines[0]
+
+
+def test_to_log_loads_nothing_that_was_not_asked_for() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from logger_kit import logged\n"
+        "kept = logged(); kept.log.info('said'); kept.lines()\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert "metalscope.logs.formats.json" in loaded
+    for name in ("structlog", "opentelemetry", "elasticsearch", "multiprocessing.util"):
+        assert name not in loaded
+    for name in ("handler", "processor", "formats.ecs", "formats.text", "formats.otel"):
+        assert f"metalscope.logs.{name}" not in loaded

@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MetalProductionLogger"]
 
-# RFC 3339 ends with the year 9999.
-_LATEST_NS: Final = 253_402_300_800 * 1_000_000_000
-
-
 _KEEPING_SECONDS: Final = 0.25
 """How long each sink has, at the end, to put on disk what has not gone in time."""
 
@@ -220,7 +216,7 @@ class MetalProductionLogger(Says):
             buffer.trim()
         self._flusher.ring()
         if self._flusher.is_running:
-            self._look_at = self._full_at
+            self._look_at = 0 if self._closed else self._full_at
 
     def bind(self, **attributes: Any) -> BoundLogger:
         """One that adds ``attributes`` to all it says."""
