@@ -162,6 +162,7 @@ typedef struct {
     PyObject *divert_operation, *divert_record; /* NULL where nothing is diverted */
     PyObject *own, *foreign;                    /* context variables; the second may be NULL */
     PyObject *span_type, *modules, *foreign_module;
+    Py_ssize_t modules_seen; /* how many there were when foreign_module was not among them */
     uint64_t skip; /* operations outside of any trace before the next that is diverted */
 } HotPath;
 
@@ -519,13 +520,18 @@ look_at(HotPath *hot, Cell *cell, int64_t duration_ns, int64_t nbytes, int64_t g
 }
 
 /* Whether the program is in another library's trace, which then has loaded that library. */
-static bool
-is_in_foreign(const HotPath *hot)
+static inline bool
+is_in_foreign(HotPath *hot)
 {
     if (hot->foreign == NULL) {
-        /* Python code finds the variable as soon as there is one. */
-        return hot->foreign_module != NULL
-               && PyDict_GetItemWithError(hot->modules, hot->foreign_module) != NULL;
+        /* Python code finds the variable as soon as there is one. It comes with many modules. */
+        if (likely(hot->foreign_module == NULL
+                   || PyDict_GET_SIZE(hot->modules) == hot->modules_seen)) {
+            return false;
+        }
+        bool is = PyDict_GetItemWithError(hot->modules, hot->foreign_module) != NULL;
+        hot->modules_seen = is ? -1 : PyDict_GET_SIZE(hot->modules);
+        return is;
     }
     PyObject *context;
     if (PyContextVar_Get(hot->foreign, NULL, &context) < 0 || context == NULL) {
@@ -537,7 +543,7 @@ is_in_foreign(const HotPath *hot)
 }
 
 /* Whether an operation is for Python code: it runs in a span, or begins a trace that is kept. */
-static bool
+static inline bool
 is_diverted(HotPath *hot)
 {
     PyObject *span;
@@ -551,7 +557,7 @@ is_diverted(HotPath *hot)
     if (in_span || is_in_foreign(hot)) {
         return true;
     }
-    if (PyErr_Occurred()) {
+    if (unlikely(PyErr_Occurred() != NULL)) {
         PyErr_Clear();
     }
     if (in_trace) {
@@ -1388,6 +1394,7 @@ hot_divert(HotPath *hot, PyObject *args, PyObject *kwargs)
     Py_XSETREF(hot->span_type, Py_NewRef(span_type));
     Py_XSETREF(hot->modules, Py_NewRef(modules));
     Py_XSETREF(hot->foreign_module, Py_NewRef(foreign_module));
+    hot->modules_seen = -1;
     Py_XSETREF(hot->divert_record, Py_NewRef(record));
     Py_XSETREF(hot->divert_operation, Py_NewRef(operation));
     Py_RETURN_NONE;

@@ -109,6 +109,8 @@ class RecorderBase(ABC, Generic[C]):
         self._max_series = max_series
         self._on_error = on_error
         self._cells: dict[Series, C] = {}
+        self.told_above_ns = MAX_AMOUNT
+        """Of operations that took longer, in ns, a watch is told."""
         self.start_at_zero()
         reset_in_child(self)
 

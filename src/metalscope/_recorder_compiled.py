@@ -9,7 +9,15 @@ from typing import Any
 
 from metalscope import _core
 from metalscope._core import UNRECORDED, Cell, HotPath, Operation
-from metalscope._recorder_base import ErrorLike, OnError, RecorderBase, Remembered, Series, Told
+from metalscope._recorder_base import (
+    MAX_AMOUNT,
+    ErrorLike,
+    OnError,
+    RecorderBase,
+    Remembered,
+    Series,
+    Told,
+)
 from metalscope.histogram import EDGES_NS
 
 __all__ = ["UNRECORDED", "Operation", "Recorder", "Recording"]
@@ -58,6 +66,7 @@ class Recorder(Recording, RecorderBase[Cell]):
         ns and the exception; what is not known is ``None``.
         """
         self.hot.watch(above_ns, told)
+        self.told_above_ns = MAX_AMOUNT if told is None else above_ns
 
     def remember(self, count: int) -> None:
         """Keep so many of the last operations, for :meth:`remembered`; 0 keeps none."""

@@ -166,6 +166,7 @@ class Recorder(Recording, RecorderBase[Cell]):
         It is called on the thread they ran on, with series, duration in ns, bytes, device time in
         ns and the exception; what is not known is ``None``.
         """
+        self.told_above_ns = MAX_AMOUNT if told is None else above_ns
         self._looking.watch(above_ns, told, self._cells.copy().values())
 
     def remember(self, count: int) -> None:

@@ -19,7 +19,7 @@ from metalscope.snapshot import Exemplar
 if TYPE_CHECKING:
     from metalscope.recorder import Series
 
-__all__ = ["RENEWAL_NS", "ExemplarBook", "SpanContext", "newest_by_bucket"]
+__all__ = ["RENEWAL_NS", "ExemplarBook", "newest_by_bucket"]
 
 RENEWAL_NS: Final = 1_000_000_000
 """How long, in ns, a bucket's exemplar stands before another takes its place."""
@@ -30,17 +30,8 @@ Kept = tuple[int, Exemplar]
 """When it was kept, by the monotonic clock in ns, and what."""
 
 
-class TraceFlags(Protocol):
-    """What is asked of ``opentelemetry.trace.TraceFlags``."""
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the trace is kept."""
-        ...
-
-
-class SpanContext(Protocol):
-    """What is asked of an ``opentelemetry.trace.SpanContext``."""
+class Traced(Protocol):
+    """What is asked of a span's context, of this library's or of OpenTelemetry's."""
 
     @property
     def trace_id(self) -> int:
@@ -50,16 +41,6 @@ class SpanContext(Protocol):
     @property
     def span_id(self) -> int:
         """The span, 64 bits."""
-        ...
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether both ids are set."""
-        ...
-
-    @property
-    def trace_flags(self) -> TraceFlags:
-        """Its flags."""
         ...
 
 
@@ -94,8 +75,15 @@ class ExemplarBook:
         self._changed: set[Series] = set()
         self._told: dict[Series, tuple[Exemplar, ...]] = {}
 
-    def offer(self, series: Series, duration_ns: int, now_ns: int, span: SpanContext) -> None:
-        """Keep an operation of ``series`` that ended in ``span``, if its bucket's is due.
+    def offer(
+        self,
+        series: Series,
+        duration_ns: int,
+        now_ns: int,
+        span: Traced,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Keep an operation of ``series`` that ended in, or was, ``span``, if its bucket's is due.
 
         ``now_ns`` is the monotonic clock's time.
         """
@@ -109,7 +97,8 @@ class ExemplarBook:
             return
         # W3C Trace Context, "trace-id" and "parent-id": 32 and 16 lower-case hex digits.
         trace_id, span_id = f"{span.trace_id:032x}", f"{span.span_id:016x}"
-        buckets[bucket] = (now_ns, Exemplar(value_ms, datetime.now(UTC), trace_id, span_id))
+        exemplar = Exemplar(value_ms, datetime.now(UTC), trace_id, span_id, correlation_id)
+        buckets[bucket] = (now_ns, exemplar)
         # After it is there, so that the collection that takes the mark off has it.
         self._changed.add(series)
 

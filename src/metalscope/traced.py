@@ -1,66 +1,154 @@
-"""Recording that looks for the OpenTelemetry span an operation belongs to.
+"""Recording of operations that run in a trace: as spans, as exemplars, or both.
 
-It stands before the recorder only where the option ``exemplars`` is on; else nothing of it is on
-the way. OpenTelemetry is never imported here: a program that has a span has loaded it.
+A recorder hands over what runs in a span that is kept, and what begins a trace that is kept; see
+``Recorder.divert``. Nothing else gets here, so an operation in no trace costs as good as nothing
+more. OpenTelemetry is never imported here: a program that has a span of it has loaded it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from time import perf_counter_ns
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from time import time_ns
+from typing import TYPE_CHECKING, Final
 
-from metalscope._recorder_base import ROOM, ErrorLike, OnError, Series
+from metalscope._recorder_base import MAX_AMOUNT, ROOM, ErrorLike, OnError, Series
 from metalscope._recorder_operation import Operation, amount
-from metalscope.exemplars import ExemplarBook, SpanContext
+from metalscope.correlation import CURRENT_SPAN, SpanContext, UnsampledContext
+from metalscope.exemplars import ExemplarBook
+from metalscope.fork import restart_in_child
 from metalscope.operation import OK
-from metalscope.recorder import Recording
+from metalscope.traced_counting import TracedCounting
+from metalscope.traced_operation import SpanOperation, TracedOperation
+from metalscope.traces.describing import attributes_of, describe, span_name, text_of, title_of
+from metalscope.traces.joining import CONTEXT_MODULE, Neighbour
+from metalscope.traces.live import LiveSpan
 
 if TYPE_CHECKING:
-    from metalscope.operation import MetalError
-    from metalscope.recorder import Recorder
+    from metalscope.recorder import Recorder, Recording
     from metalscope.snapshot import Exemplar
+    from metalscope.traces.tracer import Tracer
 
-__all__ = ["TracedOperation", "TracedRecording"]
+__all__ = ["TracedRecording"]
 
-_API: Final = "opentelemetry.trace"
+_NO_TRACE: Final = UnsampledContext(0, 0)
 
 
 class TracedRecording:
-    """Has the ``operation`` and ``record`` of a recorder, and keeps exemplars beside its counts.
+    """Has the operations of a recorder that run in a span, or are to begin a trace.
 
-    What runs in no sampled span goes to the recorder as it came. An operation belongs to the span
-    that is current when it begins, one that was timed elsewhere to that in which it is recorded.
+    An operation belongs to the span that is current when it begins, one that was timed elsewhere
+    to that in which it is recorded. What runs in a span is timed whatever the ``sample_rate``.
+
+    Args:
+        recorder: counts all of them.
+        on_error: told of what goes wrong, as (room, exception).
+        tracer: makes the spans; ``None`` for exemplars alone.
+        exemplars: whether exemplars are kept.
     """
 
-    def __init__(self, recorder: Recorder, on_error: OnError) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        on_error: OnError,
+        *,
+        tracer: Tracer | None = None,
+        exemplars: bool = True,
+    ) -> None:
         self._recorder = recorder
-        self._on_error = on_error
-        self._operation = recorder.operation
-        self._record = recorder.record
-        self._book = ExemplarBook()
+        self._tracer = tracer
+        self._book = ExemplarBook() if exemplars else None
+        self._counting = TracedCounting(recorder, on_error, tracer, self._book)
+        self._neighbour = (
+            Neighbour(on_error, joins=False, room=ROOM) if tracer is None else tracer.neighbour
+        )
+        self._has_found = False
+        recorder.divert(
+            operation=self._operate,
+            record=self._record,
+            own=CURRENT_SPAN,
+            span_type=SpanContext,
+            foreign_module=CONTEXT_MODULE,
+        )
+        self.start_in_child()
+        restart_in_child(self)
+
+    def start_in_child(self) -> None:
+        """Choose anew which operation begins the next trace, or all children choose the same."""
+        if self._tracer is not None:
+            self._recorder.skip(self._tracer.sampler.skip())
 
     def stand_before(self, recording: Recording) -> None:
-        """Take what ``recording`` is given; a subclass that has methods of its own keeps them."""
-        if type(recording).operation is Recording.operation:
-            recording.operation = self.operation  # type: ignore[method-assign]
-        if type(recording).record is Recording.record:
-            recording.record = self.record  # type: ignore[method-assign]
+        """Have what ``recording`` is given; a subclass that has methods of its own keeps them."""
+        recording._record_by(self._recorder)
 
     def collect(self, present: Collection[Series]) -> dict[Series, tuple[Exemplar, ...]]:
         """The exemplars of these series; see :meth:`ExemplarBook.collect`."""
-        return self._book.collect(present)
+        return {} if self._book is None else self._book.collect(present)
 
-    def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
-        """Time one operation; in a sampled span it is timed whatever the ``sample_rate``."""
-        span = self._span()
-        if span is None:
-            return self._operation(kind, name, nbytes=nbytes, device=device)
-        return TracedOperation(self, span, (kind, name, device), nbytes)
+    @property
+    def threshold_ns(self) -> int:
+        """What takes longer, in ns, :meth:`notable` is to be told of, besides what failed."""
+        return MAX_AMOUNT if self._tracer is None else self._tracer.threshold_ns
 
-    def record(
+    def notable(
+        self,
+        series: Series,
+        duration_ns: int | None,
+        nbytes: int,
+        gpu_ns: int | None,
+        error: BaseException | None,
+    ) -> tuple[str, str] | None:
+        """Be told, by the recorder's watch, of an operation that failed or was slow.
+
+        One that has no span yet gets it now, within the span that is current. Returns the trace's
+        and the span's id; ``None`` where the operation has no span that is kept.
+        """
+        tracer = self._tracer
+        if tracer is None:
+            return None
+        failed = series.outcome != OK
+        is_counting, span = self._counting.under_way(duration_ns)
+        if is_counting:
+            # It hands on its own as soon as it is counted.
+            if span is None or not tracer.decide(span.context, duration_ns, failed=failed):
+                return None
+        else:
+            try:
+                parent = tracer.innermost()
+                decision = tracer.decide(parent or _NO_TRACE, duration_ns, failed=failed)
+                if decision is None:
+                    return None
+                span = LiveSpan()
+                title = title_of(series.kind, series.name, series.device)
+                start_ns = time_ns() - (duration_ns or 0)
+                about = attributes_of(title)
+                tracer.begin(span, span_name(title), about, parent, False, start_ns)
+                describe(span, series.outcome, nbytes, gpu_ns, text_of(error))
+                tracer.finish(span, duration_ns or 0, decision=decision)
+            except Exception as failure:  # noqa: BLE001 - law: telemetry never breaks the program
+                tracer.report(failure)
+                return None
+        return span.context.trace_id_text, span.context.span_id_text
+
+    # -- what the recorder hands over --------------------------------------------------------
+
+    def _operate(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
+        is_kept, parent = self._place()
+        series = (kind, name, device)
+        if is_kept:
+            if self._tracer is None:
+                return TracedOperation(self._counting, series, parent, nbytes)
+            try:
+                title = title_of(kind, name, device)
+            except Exception:  # noqa: BLE001 - the recorder tells of it
+                is_kept = False
+        if not is_kept or self._tracer is None:
+            return self._recorder.plain_operation(kind, name, nbytes=nbytes, device=device)
+        # It has all that an operation has.
+        return SpanOperation(self._counting, self._tracer, series, title, parent, nbytes)  # type: ignore[return-value]
+
+    def _record(
         self,
         kind: str,
         name: str,
@@ -71,128 +159,58 @@ class TracedRecording:
         device: str = "",
         gpu_ns: int | None = None,
     ) -> None:
-        """Count an operation timed elsewhere."""
-        span = self._span()
-        if span is None:
-            self._record(
+        is_kept, parent = self._place()
+        span = None
+        if is_kept:
+            try:
+                duration_ns = amount(duration_ns, "duration_ns")
+                title = title_of(kind, name, device)
+            except Exception:  # noqa: BLE001 - the recorder tells of it
+                is_kept = False
+        if not is_kept:
+            self._recorder.plain_record(
                 kind, name, duration_ns=duration_ns, nbytes=nbytes, error=error, device=device,
                 gpu_ns=gpu_ns,
             )  # fmt: skip
             return
-        outcome = self._recorder.outcome_of(error)
-        self.count(
-            span, (kind, name, device), outcome, duration_ns=duration_ns, nbytes=nbytes,
-            gpu_ns=gpu_ns,
+        if self._tracer is not None:
+            span = LiveSpan()
+            start_ns = time_ns() - duration_ns
+            about = attributes_of(title)
+            self._tracer.begin(span, span_name(title), about, parent, True, start_ns)
+        self._counting.count(
+            (kind, name, device), span, parent if span is None else span.context, duration_ns,
+            nbytes, gpu_ns, error, text_of(error),
         )  # fmt: skip
 
-    def count(
-        self,
-        span: SpanContext,
-        series: tuple[str, str, str],
-        outcome: str,
-        *,
-        duration_ns: int,
-        nbytes: int,
-        gpu_ns: int | None,
-    ) -> None:
-        """Count an operation that ran in ``span``, and keep it as an exemplar if one is due."""
-        kind, name, device = series
-        error = None if outcome == OK else outcome
-        self._record(
-            kind, name, duration_ns=duration_ns, nbytes=nbytes, error=error, device=device,
-            gpu_ns=gpu_ns,
-        )  # fmt: skip
-        try:
-            whole = amount(duration_ns, "duration_ns")
-        except (TypeError, ValueError):
-            return  # Not counted either; the recorder has told of it.
-        try:
-            counted = self._recorder.series_of(*series, outcome)
-            if counted is not None:
-                self._book.offer(counted, whole, perf_counter_ns(), span)
-        except Exception as failure:  # noqa: BLE001 - law: telemetry never breaks the program
-            self.report(failure)
+    def _place(self) -> tuple[bool, SpanContext | None]:
+        """Whether the operation that begins now is to be kept, and in which span."""
+        parent = CURRENT_SPAN.get()
+        was_counted = True
+        if CONTEXT_MODULE in sys.modules:
+            was_counted = self._has_found
+            if not was_counted:
+                self._find()
+            if self._neighbour.is_elsewhere():
+                was_counted = False
+                parent = self._neighbour.innermost(parent, self._neighbour.current())
+        if parent is not None:
+            return parent.sampled, parent
+        tracer = self._tracer
+        if tracer is None:
+            return False, None
+        if not was_counted:
+            # It came here as it might have been in a span, and not as the next to begin a trace.
+            return tracer.sampler.chance(), None
+        self._recorder.skip(tracer.sampler.skip())
+        return True, None
 
-    def outcome_of(self, error: ErrorLike) -> str:
-        """The outcome word for what a caller passed as an error."""
-        return self._recorder.outcome_of(error)
+    def _find(self) -> None:
+        """Tell the recorder where OpenTelemetry keeps its context.
 
-    def report(self, error: BaseException) -> None:
-        """Tell of what went wrong."""
-        self._on_error(ROOM, error)
-
-    def _span(self) -> SpanContext | None:
-        """The context of the current span, if that is sampled."""
-        api = sys.modules.get(_API)
-        if api is None:
-            return None
-        try:
-            span: SpanContext = api.get_current_span().get_span_context()
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            # Another thread may be half way through importing it.
-            if hasattr(api, "get_current_span"):
-                self.report(error)
-            return None
-        return span if span.trace_flags.sampled and span.is_valid else None
-
-
-class TracedOperation(Operation):
-    """Times one operation in a span."""
-
-    __slots__ = ("_gpu_ns", "_nbytes", "_outcome", "_recording", "_series", "_span")
-
-    def __init__(
-        self,
-        recording: TracedRecording,
-        span: SpanContext,
-        series: tuple[str, str, str],
-        nbytes: int,
-    ) -> None:
-        self._recording = recording
-        self._span = span
-        self._series = series
-        self._outcome: str | None = None
-        self._gpu_ns: int | None = None
-        self._nbytes = 0
-        if nbytes:
-            self.add_bytes(nbytes)
-
-    def set_error(self, error: MetalError | str | BaseException) -> None:
-        """Count the operation as failed although no exception leaves the block."""
-        self._outcome = None if error is None else self._recording.outcome_of(error)
-
-    def add_bytes(self, nbytes: int) -> None:
-        """Add to the bytes the operation moved or allocated."""
-        try:
-            self._nbytes = amount(self._nbytes + amount(nbytes, "nbytes"), "nbytes")
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            self._recording.report(error)
-
-    def set_gpu_ns(self, gpu_ns: int) -> None:
-        """Say how long the device itself was busy, ns."""
-        try:
-            self._gpu_ns = amount(gpu_ns, "gpu_ns")
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            self._recording.report(error)
-
-    def __enter__(self) -> Self:
-        self._start = perf_counter_ns()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            duration_ns = perf_counter_ns() - self._start
-            outcome = self._outcome
-            if outcome is None:
-                outcome = OK if exc is None else self._recording.outcome_of(exc)
-            self._recording.count(
-                self._span, self._series, outcome, duration_ns=duration_ns, nbytes=self._nbytes,
-                gpu_ns=self._gpu_ns,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - law: telemetry never breaks the program
-            self._recording.report(error)
+        Where that is not known, all operations come here, as there is no other way to ask.
+        """
+        variable = self._neighbour.variable()
+        if variable is not None:
+            self._has_found = True
+            self._recorder.found_foreign(variable)

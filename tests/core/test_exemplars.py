@@ -43,7 +43,7 @@ unsampled = TracerProvider(sampler=ALWAYS_OFF).get_tracer("tests")
 
 
 class Traced(TracedRecording):
-    """A recorder of either kind with what a manager puts before it."""
+    """A recorder of either kind that hands over what runs in a span."""
 
     def __init__(self, module: Any, **options: Any) -> None:
         self.errors: list[tuple[str, BaseException]] = []
@@ -54,6 +54,7 @@ class Traced(TracedRecording):
         options.setdefault("max_series", 100)
         self.recorder = module.Recorder(on_error=on_error, **options)
         super().__init__(self.recorder, on_error)
+        self.operation, self.record = self.recorder.operation, self.recorder.record
 
     def exemplars(self) -> dict[tuple[str, ...], tuple[Exemplar, ...]]:
         collected = self.collect(self.recorder.collect())
@@ -274,15 +275,16 @@ def test_a_span_that_fails_costs_no_operation(module: Any, monkeypatch: pytest.M
         raise RuntimeError("no span today")
 
     traced = Traced(module)
-    monkeypatch.setattr(trace, "get_current_span", broken)
-    with traced.operation("execute", "f"):
-        pass
-    assert traced.counts() == {("execute", "f", "", OK): 1}
-    assert [room for room, _ in traced.errors] == ["recorder"]
-    # So it looks while another thread is importing it: nothing is wrong.
-    monkeypatch.delattr(trace, "get_current_span")
-    traced.record("execute", "f", duration_ns=1)
-    assert len(traced.errors) == 1
+    with tracer.start_as_current_span("request"):
+        monkeypatch.setattr(trace, "get_current_span", broken)
+        with traced.operation("execute", "f"):
+            pass
+        assert traced.counts() == {("execute", "f", "", OK): 1}
+        assert [room for room, _ in traced.errors] == ["recorder"]
+        # So it looks while another thread is importing it: nothing is wrong.
+        monkeypatch.delattr(trace, "get_current_span")
+        traced.record("execute", "f", duration_ns=1)
+        assert len(traced.errors) == 1
 
 
 def test_in_a_trace_an_operation_is_timed_whatever_the_sample_rate(module: Any) -> None:
@@ -379,10 +381,12 @@ def test_an_exemplar_that_comes_after_its_count_was_collected_is_shown_the_next_
     telemetry.record("execute", "f", duration_ns=1)
     first = telemetry.get_snapshot()
     assert exemplars_of(first, "f") == ()
-    assert telemetry._traced is not None
+    traced = telemetry._told._traced
+    assert traced is not None
+    assert traced._book is not None
     (series,) = telemetry._recorder.collect()
     with tracer.start_as_current_span("request") as span:
-        telemetry._traced._book.offer(series, 1, 0, span.get_span_context())
+        traced._book.offer(series, 1, 0, span.get_span_context())
     second = telemetry.get_snapshot()
     assert [one.trace_id for one in exemplars_of(second, "f")] == [ids(span)[0]]
     assert second.operations[0].last_updated == first.operations[0].last_updated

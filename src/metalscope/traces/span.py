@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,9 +11,21 @@ from typing import Any, Final
 
 from metalscope.correlation import SpanContext
 
-__all__ = ["Decision", "FinishedSpan", "Span", "SpanEvent", "SpanKind", "SpanLink"]
+__all__ = [
+    "MOST_EVENTS",
+    "Decision",
+    "FinishedSpan",
+    "Span",
+    "SpanEvent",
+    "SpanKind",
+    "SpanLink",
+    "error_text",
+]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+MOST_EVENTS: Final = 128
+"""Most events, and most links, of one span: OpenTelemetry's default limit ("Span Limits")."""
 
 
 class SpanKind(StrEnum):
@@ -52,7 +65,8 @@ class SpanLink:
     attributes: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as such a one takes six times as long to make: nobody changes it.
+@dataclass(slots=True)
 class FinishedSpan:
     """A span that is over. Times are Unix times in ns; ids are whole numbers, 0 for no parent.
 
@@ -108,8 +122,8 @@ class Span:
         self.start_ns = start_ns
         self.kind = kind
         self.attributes: dict[str, Any] = dict(attributes)
-        self.events: list[SpanEvent] = []
-        self.links: list[SpanLink] = []
+        self.events: tuple[SpanEvent, ...] = ()
+        self.links: tuple[SpanLink, ...] = ()
         self.error = ""
         self.failed = False
         self.keep: Decision | None = None
@@ -120,7 +134,33 @@ class Span:
         """Say something of it: text, a number, a truth value, or a list of these."""
         self.attributes[name] = value
 
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] = _NOTHING, *, at_ns: int | None = None
+    ) -> None:
+        """Say that something happened within it, now or at a Unix time in ns.
+
+        Past :data:`MOST_EVENTS` they are left out.
+        """
+        if len(self.events) < MOST_EVENTS:
+            at = time.time_ns() if at_ns is None else at_ns
+            self.events += (SpanEvent(at, name, dict(attributes)),)
+
+    def add_link(
+        self, trace_id: int, span_id: int, attributes: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        """Say that another span belongs with it. Past :data:`MOST_EVENTS` they are left out."""
+        if len(self.links) < MOST_EVENTS:
+            self.links += (SpanLink(trace_id, span_id, dict(attributes)),)
+
     def set_error(self, error: BaseException | str) -> None:
         """Mark it as failed."""
         self.failed = True
-        self.error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self.error = error if isinstance(error, str) else error_text(error)
+
+
+def error_text(error: BaseException) -> str:
+    """An exception in one line: its type, and what it says."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own __str__ raised
+        return type(error).__name__
