@@ -34,6 +34,11 @@ class SpanExporterOptions(ReceiverOptions):
     )
 
     @property
+    def type(self) -> str:
+        """What it is, as of a log sink; there is one type."""
+        return "otlp"
+
+    @property
     def who(self) -> str:
         """How errors begin that are about it."""
         return f"span exporter {self.name}"

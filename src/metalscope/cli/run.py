@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,16 @@ from metalscope.cli.last_words import LastWords, report_writer
 from metalscope.cli.output import complain
 from metalscope.cli.program import Program, closed, find_program
 from metalscope.cli.recording import check_new, record_program
-from metalscope.cli.start import announce, server_options, start_telemetry
+from metalscope.cli.start import (
+    announce,
+    log_options,
+    server_options,
+    start_telemetry,
+    trace_options,
+)
+
+if TYPE_CHECKING:
+    from metalscope.manager import MetalTelemetryManager
 
 __all__ = ["RunCommand", "run"]
 
@@ -35,6 +44,8 @@ class RunCommand(HelpfulCommand):
         ("metalscope run train.py --epochs 3", "what follows the script is the script's"),
         ("metalscope run -m mlx_lm generate --model ...", "as python -m"),
         ("metalscope run --port 0 serve.py", "serve on any free port"),
+        ("metalscope run --log app.log serve.py", "what went wrong, one JSON object a line"),
+        ("metalscope run --trace out.json train.py", "a timeline, to open in ui.perfetto.dev"),
         ("metalscope run --no-server --report out.md train.py", "just a report at the end"),
     )
 
@@ -97,6 +108,33 @@ def run(  # noqa: PLR0917 - typer passes them by name
         typer.Option(
             metavar="FILE",
             help="Write a recording, for metalscope replay.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Log to this file, one JSON object a line; - is standard error, for people.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a timeline of all operations, for Perfetto.",
+            rich_help_panel=RECORDING,
+        ),
+    ] = None,
+    trace_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="Only this share of it, 0 to 1, and what is slow or failed.",
+            show_default="1",
+            min=0.0,
+            max=1.0,
             rich_help_panel=RECORDING,
         ),
     ] = None,
@@ -167,19 +205,37 @@ def run(  # noqa: PLR0917 - typer passes them by name
         check_new(record)
     if no_server and (host is not None or port is not None or insecure_no_auth):
         raise CommandFailed("--no-server leaves no use for the server's options", ExitCode.USAGE)
+    if trace_ratio is not None and trace is None:
+        raise CommandFailed("--trace-ratio needs --trace", ExitCode.USAGE)
     server = server_options(
         enabled=not no_server, host=host, port=port, insecure_no_auth=insecure_no_auth
     )
-    telemetry = start_telemetry(config, server)
+    telemetry = start_telemetry(
+        config, server, logging=log_options(log), traces=trace_options(trace, trace_ratio)
+    )
     if record is not None:
         record_program(telemetry, record)
     from metalscope.instrument import instrument_on_import  # noqa: PLC0415 - not needed for help
 
     instrument_on_import(telemetry, libraries)
+    _correlate(telemetry)
     if not quiet:
         announce(telemetry)
     last_words = LastWords(telemetry, write_report, quiet=quiet)
     return lambda: _run(start_program, last_words)
+
+
+def _correlate(telemetry: MetalTelemetryManager) -> None:
+    """Have ids go along to threads, and be those of the program that started this one, if any."""
+    options = telemetry.options
+    is_told = options.logging.is_on or options.traces.enabled
+    if not (is_told and options.logging.enable_correlation_tracking):
+        return
+    from metalscope.instrument import instrument  # noqa: PLC0415 - not needed for the help
+    from metalscope.propagation import from_environment  # noqa: PLC0415
+
+    from_environment().take_up()
+    instrument("threads", telemetry)
 
 
 def _run(program: Program, last_words: LastWords) -> int:

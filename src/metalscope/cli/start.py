@@ -14,7 +14,14 @@ from metalscope.errors import MetalscopeWarning
 if TYPE_CHECKING:
     from metalscope.manager import MetalTelemetryManager
 
-__all__ = ["announce", "server_options", "start_telemetry", "summarise"]
+__all__ = [
+    "announce",
+    "log_options",
+    "server_options",
+    "start_telemetry",
+    "summarise",
+    "trace_options",
+]
 
 
 def server_options(
@@ -31,10 +38,42 @@ def server_options(
     return options
 
 
-def start_telemetry(config: Path | None, server: dict[str, Any]) -> MetalTelemetryManager:
+def trace_options(file: Path | None, ratio: float | None) -> dict[str, Any]:
+    """The options of traces, as far as the command line sets them."""
+    if file is None:
+        return {}
+    # The program may change its working folder, and a file is to show all that ran.
+    return {
+        "enabled": True,
+        "file": file.absolute(),
+        "sample_ratio": 1.0 if ratio is None else ratio,
+    }
+
+
+def log_options(file: Path | None) -> dict[str, Any]:
+    """The options of logging, as far as the command line sets them; ``-`` is standard error."""
+    if file is None:
+        return {}
+    if str(file) == "-":
+        return {"enabled": True, "sinks": [{"type": "stderr"}]}
+    endpoint = file.absolute().as_uri()
+    return {
+        "enabled": True,
+        "sinks": [{"type": "file", "endpoint": endpoint, "format": "json"}],
+    }
+
+
+def start_telemetry(
+    config: Path | None, server: dict[str, Any], **more: dict[str, Any]
+) -> MetalTelemetryManager:
     """Start the process's default telemetry; where that fails, nothing is left started.
 
     What the options ask for and this version does not do is said on standard error, a line each.
+
+    Args:
+        config: the file with the options.
+        server: the server's options that go before those of the file.
+        more: other groups of options that do, by their names.
 
     Raises:
         ConfigurationError: an option is wrong, or the address cannot be used.
@@ -45,7 +84,7 @@ def start_telemetry(config: Path | None, server: dict[str, Any]) -> MetalTelemet
     with warnings.catch_warnings():
         warnings.simplefilter("always", MetalscopeWarning)
         warnings.showwarning = _showing(warnings.showwarning)
-        return add_metal_telemetry(config, server=server)
+        return add_metal_telemetry(config, server=server, **more)
 
 
 def _showing(others: Callable[..., None]) -> Callable[..., None]:
