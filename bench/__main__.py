@@ -22,7 +22,10 @@ from timing import Comparison, Machine
 
 HERE = Path(__file__).parent
 
-PROGRAMS = ("recording", "scrape", "export", "exemplars", "memory", "imports")
+PROGRAMS = (
+    "recording", "scrape", "export", "exemplars", "traces", "logging_lines", "correlation",
+    "memory", "imports",
+)  # fmt: skip
 LOOP_GOAL = at_most(1.005, "x")
 """Less than 0.5 % slower, for a loop of 1,000 operations a second or more."""
 

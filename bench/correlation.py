@@ -17,7 +17,7 @@ from typing import Any
 
 import metalscope
 from goals import Goal, Result, Row, at_most, parser, publish, rounds_of
-from metalscope.correlation import (
+from metalscope.correlating import (
     SpanContext,
     correlation,
     current_correlation_id,

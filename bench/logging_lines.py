@@ -57,7 +57,7 @@ class Contender:
 def ours(
     path: Path, lines: int, *, level: str = "info", fresh: bool = False
 ) -> Iterator[Contender]:
-    from metalscope.correlation import correlation
+    from metalscope.correlating import correlation
     from metalscope.log_options import LoggingOptions
     from metalscope.logs.logger import MetalProductionLogger
     from metalscope.logs.registry import sinks_of

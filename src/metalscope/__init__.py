@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metalscope.accelerator import MetalAccelerator
     from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.builder import MetalTelemetryBuilder
+    from metalscope.correlating import correlation, current_correlation_id
     from metalscope.default import add_metal_telemetry, get_telemetry
     from metalscope.health.monitor import MetalHealthMonitor
     from metalscope.health_check import MetalBackendHealthCheck
@@ -44,6 +45,8 @@ __all__ = [
     "PerformanceCategory",
     "__version__",
     "add_metal_telemetry",
+    "correlation",
+    "current_correlation_id",
     "get_telemetry",
     "instrument",
     "uninstrument",
@@ -62,6 +65,8 @@ _HOME = {
     "MetalTelemetryOptions": "options",
     "MetalTelemetrySnapshot": "snapshot",
     "add_metal_telemetry": "default",
+    "correlation": "correlating",
+    "current_correlation_id": "correlating",
     "get_telemetry": "default",
     "instrument": "instrument",
     "uninstrument": "instrument",

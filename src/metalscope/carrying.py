@@ -11,7 +11,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 
-from metalscope.correlation import CURRENT_ID, CURRENT_SPAN, SpanContext, within
+from metalscope.correlating import CURRENT_ID, CURRENT_SPAN, SpanContext, within
 
 __all__ = ["Carried", "carried"]
 

@@ -13,7 +13,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from metalscope.correlation import current_correlation_id, current_span
+from metalscope.correlating import current_correlation_id, current_span
 from metalscope.errors import InvalidNameError
 from metalscope.fork import reset_in_child
 from metalscope.snapshot import CustomMetric, Labels, TelemetryEvent

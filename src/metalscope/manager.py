@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.analysis import ReportThresholds
-    from metalscope.correlation import SpanContext
+    from metalscope.correlating import SpanContext
     from metalscope.export.base import MetricsExporter
     from metalscope.export.exporter import MetalMetricsExporter
     from metalscope.health.breaker import CircuitBreaker

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from metalscope.correlation import current_correlation_id, current_span
+from metalscope.correlating import current_correlation_id, current_span
 from metalscope.fork import reset_in_child
 from metalscope.notable import MOST_NOTABLE, NotableOperation
 from metalscope.operation import NS_PER_MS, OperationKind

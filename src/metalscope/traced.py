@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from metalscope._recorder_base import MAX_AMOUNT, ROOM, ErrorLike, OnError, Series
 from metalscope._recorder_operation import Operation, amount
-from metalscope.correlation import CURRENT_SPAN, SpanContext, UnsampledContext
+from metalscope.correlating import CURRENT_SPAN, SpanContext, UnsampledContext
 from metalscope.exemplars import ExemplarBook
 from metalscope.fork import restart_in_child
 from metalscope.operation import OK

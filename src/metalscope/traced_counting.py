@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from metalscope._recorder_base import ROOM, ErrorLike, OnError
-from metalscope.correlation import SpanContext, current_correlation_id
+from metalscope.correlating import SpanContext, current_correlation_id
 from metalscope.operation import OK
 from metalscope.traces.describing import describe
 

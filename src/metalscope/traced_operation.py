@@ -11,7 +11,7 @@ from metalscope.traces.describing import OperationTitle, attributes_of, span_nam
 from metalscope.traces.live import LiveSpan
 
 if TYPE_CHECKING:
-    from metalscope.correlation import SpanContext
+    from metalscope.correlating import SpanContext
     from metalscope.operation import MetalError
     from metalscope.traced_counting import TracedCounting
     from metalscope.traces.tracer import Tracer

@@ -14,7 +14,7 @@ from command import Running, metalscope
 PROGRAM = """
     import threading
     import metalscope
-    from metalscope.correlation import correlation
+    from metalscope.correlating import correlation
 
     tel = metalscope.add_metal_telemetry()
 

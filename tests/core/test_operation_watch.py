@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, correlation
+from metalscope.correlating import CURRENT_SPAN, SpanContext, correlation
 from metalscope.manager import MetalTelemetryManager
 from metalscope.notable import MOST_NOTABLE, NotableOperation
 from metalscope.operation import MetalError, OperationKind

@@ -7,7 +7,7 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
-from metalscope.correlation import current_correlation_id, current_span
+from metalscope.correlating import current_correlation_id, current_span
 
 LIBRARY: ContextVar[str] = ContextVar("library", default="unset")
 """A context variable of the program's own."""

@@ -14,7 +14,7 @@ import pytest
 from carried_work import LIBRARY, fail, seen, seen_in_process
 
 from metalscope.carrying import carried
-from metalscope.correlation import SpanContext, UnsampledContext, correlation, within
+from metalscope.correlating import SpanContext, UnsampledContext, correlation, within
 
 SPAN = SpanContext(0xAB, 0xCD, trace_state="a=1")
 

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 from traced_requests import CALLER, SPAN, TRACE, Spans, django_of, here, tracer_into
 
-from metalscope.correlation import SpanContext, current_correlation_id, current_span, within
+from metalscope.correlating import SpanContext, current_correlation_id, current_span, within
 from metalscope.propagation import CorrelationMiddleware
 from metalscope.traces.span import SpanKind
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from metalscope.correlation import (
+from metalscope.correlating import (
     CURRENT_SPAN,
     SpanContext,
     UnsampledContext,

@@ -21,7 +21,7 @@ from traced_requests import Spans, here, tracer_into
 
 import metalscope
 from metalscope.carrying import carried
-from metalscope.correlation import correlation
+from metalscope.correlating import correlation
 from metalscope.propagation import environment, inject
 from metalscope.traces.tracer import Tracer
 from peer_process import running

@@ -17,7 +17,7 @@ from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from metalscope.correlation import (
+from metalscope.correlating import (
     CURRENT_SPAN,
     SpanContext,
     UnsampledContext,
@@ -206,7 +206,7 @@ def clean() -> Iterator[None]:
 def test_a_child_process_takes_up_what_its_parent_hands_on() -> None:
     source = (
         "from metalscope.propagation import from_environment\n"
-        "from metalscope.correlation import current_correlation_id, current_span\n"
+        "from metalscope.correlating import current_correlation_id, current_span\n"
         "from_environment().take_up()\n"
         "print(current_correlation_id(), current_span(), current_span().trace_state)\n"
     )

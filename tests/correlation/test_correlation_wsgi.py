@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from traced_requests import CALLER, SPAN, TRACE, Spans, django_of, here, tracer_into
 from werkzeug.serving import make_server
 
-from metalscope.correlation import SpanContext, current_correlation_id, current_span, within
+from metalscope.correlating import SpanContext, current_correlation_id, current_span, within
 from metalscope.propagation import WSGICorrelationMiddleware, inject
 from metalscope.traces.span import SpanKind
 

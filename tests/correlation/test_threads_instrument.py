@@ -34,7 +34,7 @@ from carried_work import (
 
 import metalscope
 from metalscope import MetalTelemetryManager
-from metalscope.correlation import CURRENT_SPAN, SpanContext, correlation, within
+from metalscope.correlating import CURRENT_SPAN, SpanContext, correlation, within
 from metalscope.instrument import instruments
 
 SPAN = SpanContext(0xAB, 0xCD)
@@ -343,7 +343,7 @@ def test_it_is_no_library_that_is_recorded_unasked_and_loads_nothing() -> None:
         import sys, metalscope
         telemetry = metalscope.MetalTelemetryManager()
         from metalscope.instrument import instrument_on_import
-        from metalscope.correlation import correlation, current_correlation_id
+        from metalscope.correlating import correlation, current_correlation_id
         import threading
         before, meta = threading.Thread.start, len(sys.meta_path)
         stop = instrument_on_import(telemetry)

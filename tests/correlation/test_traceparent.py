@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from metalscope.correlation import SpanContext, UnsampledContext
+from metalscope.correlating import SpanContext, UnsampledContext
 from metalscope.propagation.traceparent import (
     MOST_STATE_CHARACTERS,
     parse_traceparent,

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.urls import clear_url_caches
 from django.utils.functional import empty
 
-from metalscope.correlation import current_correlation_id, current_span
+from metalscope.correlating import current_correlation_id, current_span
 from metalscope.trace_options import TracesOptions
 from metalscope.traces.span import FinishedSpan
 from metalscope.traces.tracer import Tracer

@@ -18,7 +18,7 @@ from logger_kit import Logged, logged
 from alert_samples import CHANNEL, FIRING, PENDING, RESOLVED
 from health_samples import EVENT
 from metalscope import attributes as names
-from metalscope.correlation import correlation
+from metalscope.correlating import correlation
 from metalscope.health_report import ComponentHealth, HealthReport, HealthStatus
 from metalscope.log_options import LoggingOptions, LogSinkOptions
 from metalscope.logs.events import EVENTS

@@ -11,7 +11,7 @@ import pytest
 from logger_kit import Logged, logged
 
 import metalscope.default
-from metalscope.correlation import correlation
+from metalscope.correlating import correlation
 from metalscope.logs.handler import MetalLogHandler, capture, severity_of_level
 from metalscope.logs.record import Severity
 

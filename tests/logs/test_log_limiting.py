@@ -52,7 +52,7 @@ def test_each_is_admitted_or_counted_and_never_more_than_the_rate(
         if suppressed is not None:
             admitted += 1
             told += suppressed
-    clock.now += 1.0
+    clock.now += 2.0
     last = limiter.admit("kind")
     assert last is not None
     assert admitted + told + last == len(pauses)

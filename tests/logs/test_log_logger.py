@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from logger_kit import Logged, logged, logger_with, running
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, UnsampledContext, correlation
+from metalscope.correlating import CURRENT_SPAN, SpanContext, UnsampledContext, correlation
 from metalscope.export_options import Audience
 from metalscope.logs.record import Severity
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planted
-from metalscope.correlation import correlation
+from metalscope.correlating import correlation
 from metalscope.export_options import Audience
 from metalscope.log_options import LoggingOptions, LogSinkOptions
 from metalscope.logs.logger import MetalProductionLogger
@@ -26,8 +26,12 @@ from metalscope.traces.otlp import encode as encode_span
 from metalscope.traces.span import FinishedSpan, SpanEvent
 
 FORMATS = ("text", "json", "ecs", "otel")
+NOWHERE = f"file://{gettempdir()}/never-written.log"
 SINKS: tuple[dict[str, Any], ...] = (
-    *({"type": "file", "endpoint": f"file://{gettempdir()}/never-written.log", "format": one} for one in FORMATS),
+    *(
+        {"type": "file", "endpoint": f"file://{gettempdir()}/never-written.log", "format": one}
+        for one in FORMATS
+    ),
     {"type": "stdout"},
     {"type": "elasticsearch", "endpoint": "http://127.0.0.1:9200"},
     {"type": "opensearch", "endpoint": "http://127.0.0.1:9201"},

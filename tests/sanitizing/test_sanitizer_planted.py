@@ -6,17 +6,17 @@ import json
 import traceback
 from typing import Any
 
-import planted
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from planted import KNOWN, Planted
 
+import planted
 from metalscope.export_options import Audience
 from metalscope.logs.record import LoggedException, LogRecord, Severity
 from metalscope.sanitizing.sanitizer import Sanitizer
 from metalscope.sanitizing_options import SanitizingOptions
 from metalscope.traces.span import FinishedSpan, SpanEvent, SpanLink
+from planted import KNOWN, Planted
 
 SANITIZERS = [
     Sanitizer(SanitizingOptions(mode=mode, external_fields=("*",)), secrets=[KNOWN])

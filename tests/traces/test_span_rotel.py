@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rotel_agent import RotelAgent, running_rotel
 
-from metalscope.correlation import correlation
+from metalscope.correlating import correlation
 from metalscope.manager import MetalTelemetryManager
 from metalscope.options import MetalTelemetryOptions
 from metalscope.sending.result import ExportResult

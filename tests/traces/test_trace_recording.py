@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kept_spans import Tracing
 
-from metalscope.correlation import SpanContext, UnsampledContext, correlation, current_span
+from metalscope.correlating import SpanContext, UnsampledContext, correlation, current_span
 from metalscope.operation import OK
 from metalscope.traces.span import Decision
 
@@ -472,7 +472,7 @@ def test_what_is_kept_for_being_slow_gives_no_exemplar_of_a_trace_with_holes(mak
 
 
 def test_exemplars_alone_lead_to_a_span_that_came_from_elsewhere(module: Any) -> None:
-    from metalscope.correlation import CURRENT_SPAN
+    from metalscope.correlating import CURRENT_SPAN
     from metalscope.traced import TracedRecording
 
     recorder = module.Recorder(max_series=10, on_error=print)
@@ -504,7 +504,7 @@ def run():
         tracing.record("execute", str(n % 50), duration_ns=1)
     return [span.name for span in tracing.spans], {span.trace_id for span in tracing.spans}
 reading, writing = os.pipe()
-from metalscope.correlation import SpanContext
+from metalscope.correlating import SpanContext
 with tracing.span("request", parent=SpanContext(1, 2)), tracing.operation("execute", "f"):
     tracing.spans.clear()
     pid = os.fork()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kept_spans import Tracing
 
-from metalscope.correlation import (
+from metalscope.correlating import (
     CURRENT_SPAN,
     SpanContext,
     UnsampledContext,

@@ -43,7 +43,6 @@ class RunCommand(HelpfulCommand):
     examples = (
         ("metalscope run train.py --epochs 3", "what follows the script is the script's"),
         ("metalscope run -m mlx_lm generate --model ...", "as python -m"),
-        ("metalscope run --port 0 serve.py", "serve on any free port"),
         ("metalscope run --log app.log serve.py", "what went wrong, one JSON object a line"),
         ("metalscope run --trace out.json train.py", "a timeline, to open in ui.perfetto.dev"),
         ("metalscope run --no-server --report out.md train.py", "just a report at the end"),

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.carrying import Carried
-from metalscope.correlation import CURRENT_ID, CURRENT_SPAN, SpanContext, within
+from metalscope.correlating import CURRENT_ID, CURRENT_SPAN, SpanContext, within
 from metalscope.instrument._import_hook import ImportHook
 from metalscope.instrument._patch import Patches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, UnsampledContext
+from metalscope.correlating import CURRENT_SPAN, SpanContext, UnsampledContext
 
 __all__ = ["current_trace", "opentelemetry_trace"]
 

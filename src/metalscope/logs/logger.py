@@ -12,7 +12,7 @@ from threading import current_thread
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from metalscope.correlation import SpanContext, current_correlation_id
+from metalscope.correlating import SpanContext, current_correlation_id
 from metalscope.fork import reset_in_child
 from metalscope.logs.bound import BoundLogger
 from metalscope.logs.buffer import RecordBuffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metalscope.correlation import SpanContext
+from metalscope.correlating import SpanContext
 from metalscope.logs.buffer import Entry
 from metalscope.logs.record import LogRecord
 from metalscope.logs.texts import text_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from metalscope import attributes as names
 from metalscope._version import __version__
-from metalscope.correlation import make_ids_by
+from metalscope.correlating import make_ids_by
 from metalscope.logs.handler import capture
 from metalscope.logs.logger import MetalProductionLogger
 from metalscope.logs.record import Severity
@@ -17,8 +17,8 @@ from metalscope.sanitizing import sanitizer_of
 from metalscope.sending.resource import resource_here
 
 if TYPE_CHECKING:
-    from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.alert_report import Alert
+    from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.options import MetalTelemetryOptions
     from metalscope.snapshot import MetalTelemetrySnapshot
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from metalscope.correlation import (
+from metalscope.correlating import (
     CURRENT_ID,
     CURRENT_SPAN,
     MOST_ID_CHARACTERS,

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from metalscope import attributes as names
-from metalscope.correlation import new_correlation_id
+from metalscope.correlating import new_correlation_id
 from metalscope.propagation.headers import Incoming
 from metalscope.traces.span import SpanKind
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from metalscope.correlation import SpanContext, UnsampledContext
+from metalscope.correlating import SpanContext, UnsampledContext
 
 __all__ = ["MOST_STATE_CHARACTERS", "MOST_STATE_MEMBERS", "parse_traceparent", "traceparent_of"]
 

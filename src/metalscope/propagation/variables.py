@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from metalscope.correlation import CURRENT_ID
+from metalscope.correlating import CURRENT_ID
 from metalscope.propagation.headers import Incoming, header_of, incoming, outgoing_span
 from metalscope.propagation.traceparent import traceparent_of
 

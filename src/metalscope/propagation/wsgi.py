@@ -8,7 +8,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, within
+from metalscope.correlating import CURRENT_SPAN, SpanContext, within
 from metalscope.propagation.headers import CORRELATION_ID, Incoming, header_of, incoming
 from metalscope.propagation.request import begun, note_end, span_of_request
 

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metalscope import attributes as names
-from metalscope.correlation import UnsampledContext
+from metalscope.correlating import UnsampledContext
 from metalscope.errors import classify
 from metalscope.traces.live import LiveSpan
 from metalscope.traces.span import Span, SpanKind
 
 if TYPE_CHECKING:
-    from metalscope.correlation import SpanContext
+    from metalscope.correlating import SpanContext
     from metalscope.traces.tracer import Tracer
 
 __all__ = ["SpanBlock"]

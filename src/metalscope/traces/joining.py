@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metalscope import attributes as names
 from metalscope._version import __version__
-from metalscope.correlation import SpanContext, UnsampledContext
+from metalscope.correlating import SpanContext, UnsampledContext
 
 if TYPE_CHECKING:
     from metalscope.traces.live import LiveSpan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import Any
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, current_correlation_id
+from metalscope.correlating import CURRENT_SPAN, SpanContext, current_correlation_id
 from metalscope.traces.span import Decision, Span, SpanKind
 
 __all__ = ["LiveSpan"]

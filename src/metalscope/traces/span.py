@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from metalscope.correlation import SpanContext
+from metalscope.correlating import SpanContext
 
 __all__ = [
     "MOST_EVENTS",

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from metalscope.correlation import CURRENT_SPAN, SpanContext, UnsampledContext
+from metalscope.correlating import CURRENT_SPAN, SpanContext, UnsampledContext
 from metalscope.fork import reset_in_child
 from metalscope.operation import NS_PER_MS
 from metalscope.traces.block import SpanBlock
