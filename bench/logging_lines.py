@@ -70,7 +70,15 @@ def ours(
             # All that is logged before the writer gets a turn is to be kept, as the others do.
             "max_buffer_size": lines,
             "use_json_format": True,
-            "sinks": [{"type": "file", "endpoint": path.as_uri(), "format": "json"}],
+            "sinks": [
+                {
+                    "type": "file",
+                    "endpoint": path.as_uri(),
+                    "format": "json",
+                    # One file, as the others write.
+                    "settings": {"max_bytes": 2**40},
+                }
+            ],
         }
     )
     errors: list[BaseException] = []

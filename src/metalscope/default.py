@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 from metalscope.manager import MetalTelemetryManager
 
 if TYPE_CHECKING:
+    from metalscope._termination import FlushOnTermination
     from metalscope.options import MetalTelemetryOptions
 
-__all__ = ["add_metal_telemetry", "get_telemetry"]
+__all__ = ["add_metal_telemetry", "get_telemetry", "leave_sigterm"]
 
 EXIT_TIMEOUT_SECONDS: Final = 5.0
-"""Interpreter exit waits no longer than this for the last round to the consumers."""
+"""The end waits no longer than this for the last round to the consumers."""
 
 _lock = threading.Lock()
 _default: MetalTelemetryManager | None = None
+_termination: FlushOnTermination | None = None
 
 
 def add_metal_telemetry(
@@ -35,6 +37,9 @@ def add_metal_telemetry(
             three cases ``METALSCOPE_*`` variables count too.
         overrides: options that win over all else; nested ones as ``server={"port": 0}`` or
             ``server__port=0``.
+
+    What was logged and traced, where it is, goes out at SIGTERM too, if nobody else handles that
+    signal; the process then dies of it as it would have.
 
     Returns:
         The started manager. Asked for nothing in particular, it is the running default where there
@@ -56,6 +61,7 @@ def add_metal_telemetry(
     manager.start()
     with _lock:
         _default = manager
+    _flush_at_sigterm(manager)
     instruments = sys.modules.get("metalscope.instrument")
     if previous is not None and instruments is not None:
         instruments.hand_over(previous, manager)
@@ -65,6 +71,26 @@ def add_metal_telemetry(
 def get_telemetry() -> MetalTelemetryManager | None:
     """The process's default telemetry, or ``None`` before there is one."""
     return _default
+
+
+def leave_sigterm() -> None:
+    """Leave SIGTERM to somebody else, who has the default telemetry end in time."""
+    global _termination
+    termination, _termination = _termination, None
+    if termination is not None:
+        termination.remove()
+
+
+def _flush_at_sigterm(manager: MetalTelemetryManager) -> None:
+    global _termination  # noqa: PLW0603
+    options = manager.options
+    if _termination is not None or not (options.logging.is_on or options.traces.enabled):
+        return
+    from metalscope._termination import FlushOnTermination  # noqa: PLC0415 - where it is wanted
+
+    # A longer time than the end has itself, which is counted from when it begins.
+    _termination = FlushOnTermination(_at_exit, timeout=EXIT_TIMEOUT_SECONDS * 2)
+    _termination.install()
 
 
 def _resolve(options: Any, overrides: Mapping[str, Any]) -> MetalTelemetryOptions:

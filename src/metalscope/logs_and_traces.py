@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["REMEMBERED", "LogsAndTraces"]
 
+FLUSH_SECONDS: Final = 1.0
+"""How long a peer is waited for when all is about to end; what is left gets the rest later."""
+
 REMEMBERED: Final = 64
 """How many of the last operations the recorder keeps for the record of an error."""
 
@@ -153,6 +156,13 @@ class LogsAndTraces:
             from metalscope.logs.operation_log import OperationLog  # noqa: PLC0415
 
             OperationLog(logger, self._recorder).stand_before(self._recording)
+
+    def flush(self) -> None:
+        """Have what was logged and traced written and sent, as far as that takes no time."""
+        if self._logger is not None:
+            self._logger.flush(FLUSH_SECONDS)
+        if self._spans is not None:
+            self._spans.flush(FLUSH_SECONDS)
 
     def log(self, telemetry: Telemetry) -> MetalProductionLogger:
         """The production log, opened now where it was not; see :attr:`MetalTelemetryManager.log`.

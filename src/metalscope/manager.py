@@ -280,6 +280,8 @@ class MetalTelemetryManager(Recording):
             self._stopping.set()
         if thread is not threading.current_thread():
             thread.join(timeout)
+        # Before anything that may take long: the process may be given little time to end.
+        self._guarded("shutdown", self._told.flush)
         self._stop_services()
 
     stop = shutdown

@@ -23,6 +23,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final
 
 from metalscope._termination import FlushOnTermination
+from metalscope.default import leave_sigterm
 from metalscope.errors import MetalscopeError
 
 __all__ = ["ScriptNotFoundError", "flush_default", "run_module", "run_script"]
@@ -173,6 +174,7 @@ def _run(
     sys.argv = argv
     if not sys.flags.safe_path:
         sys.path[0:1] = [path0]
+    leave_sigterm()
     termination = FlushOnTermination(flush, timeout=FLUSH_SECONDS)
     termination.install()
     try:
