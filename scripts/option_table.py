@@ -44,7 +44,9 @@ def _below(model: type[BaseModel], above: str) -> Iterator[str]:
 def _table(title: str, model: type[BaseModel]) -> str:
     about = (model.__doc__ or "").split("\n\n")[0]
     lines = [f"### {title}\n", f"{about}\n", "| option | default | takes | |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    # What it has of others comes last.
+    own = model.__annotations__
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] not in own):
         if group_of(model, name) is None:
             meaning = field.description or ""
             lines.append(f"| `{name}` | {_default(field)} | {_takes(field)} | {meaning} |")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -18,7 +17,7 @@ from pydantic import (
 )
 
 from metalscope.alert_report import Matcher
-from metalscope.export_options import RetryOptions, SecretSourceText, TlsOptions
+from metalscope.export_options import RetryOptions
 from metalscope.operation import Component, ErrorSeverity
 from metalscope.option_base import Options
 from metalscope.option_types import (
@@ -26,16 +25,14 @@ from metalscope.option_types import (
     Duration,
     DurationOrZero,
     Endpoint,
-    ExporterEndpoint,
     Milliseconds,
     NotificationTarget,
     Percent,
     Port,
     Rate,
-    SecretHeaders,
-    shown_endpoint,
     with_different_names,
 )
+from metalscope.peer_options import ReachingOptions, SecretSourceText, TlsOptions
 
 __all__ = [
     "NOTIFIER_ENTRY_POINTS",
@@ -232,7 +229,7 @@ class SmtpOptions(Options):
         return self
 
 
-class ChannelOptions(Options):
+class ChannelOptions(ReachingOptions):
     """One place that is told of alerts."""
 
     name: str = Field(min_length=1, description="The name in logs and in metrics.")
@@ -269,30 +266,9 @@ class ChannelOptions(Options):
     timeout: Duration = Field(
         timedelta(seconds=10), description="Longest time one message may take."
     )
-    headers: SecretHeaders = Field(default_factory=dict, description="HTTP headers; secret.")
     signing_key: SecretStr | None = Field(
         None, min_length=8, description="Key of the HMAC-SHA256 that signs a webhook; secret."
     )
-    api_key: SecretStr | None = Field(
-        None, min_length=1, description="Sent as `Authorization`, to webhooks that ask; secret."
-    )
-    api_key_from: SecretSourceText | None = Field(
-        None, description="Where it is read from in place of `api_key`, as of an exporter."
-    )
-    user: str | None = Field(
-        None, min_length=1, description="The user of HTTP basic authentication, with that key."
-    )
-    proxy: ExporterEndpoint | None = Field(None, description="The HTTP proxy to go through.")
-    proxy_headers: SecretHeaders = Field(
-        default_factory=dict, description="HTTP headers for the proxy; secret."
-    )
-    tls: TlsOptions = Field(TlsOptions.defaults(), description="Its secure connection.")
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if self.api_key is not None and self.api_key_from is not None:
-            raise ValueError("has both api_key and api_key_from; give one of them")
-        return self
 
     @property
     def endpoint(self) -> str | None:
@@ -303,11 +279,6 @@ class ChannelOptions(Options):
     def who(self) -> str:
         """How errors begin that are about it."""
         return f"alerts channel {self.name}"
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show the proxy without what may be secret in it."""
-        for name, value in super().__repr_args__():
-            yield name, shown_endpoint(value) if name == "proxy" and value else value
 
 
 class AlertsOptions(Options):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     field_validator,
-    model_validator,
 )
 
 from metalscope.option_base import Options
@@ -25,10 +22,9 @@ from metalscope.option_types import (
     Duration,
     DurationOrZero,
     ExporterEndpoint,
-    SecretHeaders,
-    shown_endpoint,
     with_different_names,
 )
+from metalscope.peer_options import ReachingOptions
 from metalscope.plugins import entry_points_of
 from metalscope.spelling import nearest, plain
 
@@ -41,11 +37,9 @@ __all__ = [
     "ExternalOptions",
     "HistogramForm",
     "RetryOptions",
-    "SecretSourceText",
     "SelectionOptions",
     "SpoolOptions",
     "Temporality",
-    "TlsOptions",
 ]
 
 EXPORTER_ENTRY_POINTS: Final = "metalscope.exporters"
@@ -142,19 +136,6 @@ def _is_label(name: str) -> bool:
     return bool(re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name))
 
 
-def _secret_source(value: str) -> str:
-    if not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+", value):
-        raise ValueError(
-            "must be 'env:VARIABLE', 'file:/path' or 'keyring:service/user'; "
-            "a key itself belongs in api_key"
-        )
-    return value
-
-
-SecretSourceText = Annotated[str, AfterValidator(_secret_source)]
-"""Where a key is read from: a variable, a file, the keyring."""
-
-
 class SelectionOptions(Options):
     """Which metrics are sent, and as what. Patterns are shell globs such as `metal_host_*`."""
 
@@ -210,30 +191,7 @@ class ExternalOptions(SelectionOptions):
     )
 
 
-class TlsOptions(Options):
-    """How a secure connection is made. Certificates are always verified."""
-
-    ca_file: Path | None = Field(
-        None, description="The certificates to trust, in PEM, in place of the system's."
-    )
-    cert_file: Path | None = Field(
-        None, description="The client's own certificate, in PEM, for servers that ask for one."
-    )
-    key_file: Path | None = Field(
-        None, description="The key of that certificate; none where the certificate's file has it."
-    )
-    min_version: str = Field(
-        "1.2", pattern="^1\\.[23]$", description="Lowest version of TLS: 1.2 or 1.3."
-    )
-
-    @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> Self:
-        if self.key_file is not None and self.cert_file is None:
-            raise ValueError("key_file needs the cert_file it belongs to")
-        return self
-
-
-class ExporterOptions(Options):
+class ExporterOptions(ReachingOptions):
     """One place the metrics go to."""
 
     type: Annotated[ExporterType | str, BeforeValidator(_exporter_type)] = Field(
@@ -249,24 +207,7 @@ class ExporterOptions(Options):
     endpoint: ExporterEndpoint | None = Field(
         None, description="The URL it sends to; none for a Prometheus that scrapes this program."
     )
-    headers: SecretHeaders = Field(
-        default_factory=dict, description="HTTP headers sent to this endpoint only; secret."
-    )
-    api_key: SecretStr | None = Field(
-        None, min_length=1, description="The platform's key, instrumentation key or token; secret."
-    )
     enabled: bool = Field(True, description="Whether it exports.")
-    api_key_from: SecretSourceText | None = Field(
-        None,
-        description="Where the key is read from in place of `api_key`: `env:VARIABLE`, "
-        "`file:/path`, read anew when it changes, or `keyring:service/user`.",
-    )
-    user: str | None = Field(
-        None,
-        min_length=1,
-        description="The user of HTTP basic authentication, with the key as the password; for "
-        "Grafana Cloud the instance id.",
-    )
     protocol: str | None = Field(
         None,
         description="Which of its protocols; where none is set the endpoint tells, see "
@@ -296,15 +237,6 @@ class ExporterOptions(Options):
         description="Whether the endpoint is `internal` or `external`, for which "
         "`export.external` holds; where none is set, its address tells.",
     )
-    proxy: ExporterEndpoint | None = Field(
-        None,
-        description="The HTTP proxy to go through; where none is set, what `https_proxy`, "
-        "`http_proxy` and `no_proxy` say.",
-    )
-    proxy_headers: SecretHeaders = Field(
-        default_factory=dict, description="HTTP headers for the proxy; secret."
-    )
-    tls: TlsOptions = Field(TlsOptions.defaults(), description="Its secure connection.")
     metrics: SelectionOptions = Field(
         SelectionOptions.defaults(), description="Which metrics it is sent."
     )
@@ -325,22 +257,10 @@ class ExporterOptions(Options):
         can = f"must be one of {', '.join(spoken)}" if spoken else "must not be set"
         raise ValueError(f"{can} for {info.data['type']}")
 
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if self.api_key is not None and self.api_key_from is not None:
-            raise ValueError("has both api_key and api_key_from; give one of them")
-        return self
-
     @property
     def who(self) -> str:
         """How errors begin that are about it."""
         return f"exporter {self.name}"
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show the endpoint without a query, which may carry a key."""
-        for name, value in super().__repr_args__():
-            hidden = name in {"endpoint", "proxy"} and value
-            yield name, shown_endpoint(value) if hidden else value
 
 
 class SpoolOptions(Options):

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from metalscope.export_options import SecretSourceText
 from metalscope.option_base import Options
+from metalscope.peer_options import SecretSourceText
 
 __all__ = ["SanitizingOptions"]
 

@@ -25,7 +25,7 @@ from metalscope.alerts.notify.email import EmailNotifier
 from metalscope.alerts.notify.registry import create_notifier
 from metalscope.alerts.notify.smtp import SmtpServer
 from metalscope.errors import ConfigurationError
-from metalscope.export_options import TlsOptions
+from metalscope.peer_options import TlsOptions
 from metalscope.sending.http.transport import HttpTransport
 from metalscope.sending.result import ExportResult, Reason, Verdict
 from peers import free_port

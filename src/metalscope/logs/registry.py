@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from metalscope.errors import ConfigurationError
@@ -14,12 +13,11 @@ from metalscope.logs.record import Severity
 from metalscope.logs.running import RunningSink
 from metalscope.logs.sinks.base import SinkContext
 from metalscope.logs.targets import POSSIBLE, recognise
+from metalscope.makers import Makers
 from metalscope.option_types import shown_endpoint
-from metalscope.plugins import entry_points_of, load_entry_point
 from metalscope.sending.audience import audience_of
 from metalscope.sending.shipping.shipper import LINGER, Shipper
 from metalscope.shipping_options import DeliveryOptions
-from metalscope.spelling import nearest, plain
 
 if TYPE_CHECKING:
     from metalscope.log_options import LogFormat, LoggingOptions
@@ -42,6 +40,7 @@ _FACTORIES: Final = {
     "otlp": "otlp:OtlpLogSink",
     "syslog": "syslog:SyslogSink",
 }
+_MAKERS: Final = Makers("sink of type", _ROOM, _FACTORIES, SINK_ENTRY_POINTS)
 _STREAMS: Final = frozenset({"stdout", "stderr"})
 _HERE: Final = _STREAMS | {"file"}
 _SOON: Final = timedelta(milliseconds=50)
@@ -127,7 +126,7 @@ def create_sink(
 
     text: LogFormat = one.format or ("json" if options.use_json_format else "text")
     json: LogFormat = one.format if one.format not in {None, "text"} else "json"
-    make = _factory(one)
+    make: SinkFactory = _MAKERS.factory(one.type or "", one.who)
     return make(
         SinkContext(
             options=one,
@@ -144,7 +143,7 @@ _TELLS_NOTHING: Final = f"its URL does not tell what it is; that are {POSSIBLE};
 
 def _typed(one: LogSinkOptions, taken: set[str]) -> LogSinkOptions:
     if one.type is not None:
-        kind = _known(one)
+        kind = _MAKERS.known(one.type, one.who)
     else:
         endpoint = one.endpoint or ""
         recognised = recognise(endpoint)
@@ -162,38 +161,6 @@ def _typed(one: LogSinkOptions, taken: set[str]) -> LogSinkOptions:
     if kind in _STREAMS and one.endpoint is not None:
         raise ConfigurationError(f"{one.who}: endpoint is not for {kind}")
     return one.model_copy(update={"type": kind, "name": one.name or _new_name(kind, taken)})
-
-
-def _known(one: LogSinkOptions) -> str:
-    """The type that is meant, whatever its case."""
-    given = one.type or ""
-    for known in _FACTORIES:
-        if plain(given) == plain(known):
-            return known
-    registered = entry_points_of(SINK_ENTRY_POINTS)
-    if given in registered:
-        return given
-    names = [*_FACTORIES, *sorted(registered)]
-    near = nearest(given, names)
-    raise ConfigurationError(
-        f"{one.who}: type must be one of {', '.join(names)}, not {given!r}"
-        + (f"; the nearest is {near}" if near else "")
-    )
-
-
-def _factory(one: LogSinkOptions) -> SinkFactory:
-    kind = one.type or ""
-    own = _FACTORIES.get(kind)
-    factory: SinkFactory
-    if own is not None:
-        module, _, name = own.partition(":")
-        factory = getattr(import_module(f"{_ROOM}.{module}"), name)
-        return factory
-    entry_point = entry_points_of(SINK_ENTRY_POINTS).get(kind)
-    if entry_point is None:
-        raise ConfigurationError(f"{one.who}: no installed package has a sink of type {kind!r}")
-    factory = load_entry_point(entry_point, one.who)
-    return factory
 
 
 def _shipper(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from metalscope.export_options import TlsOptions
+    from metalscope.peer_options import TlsOptions
 
 __all__ = ["PeerOptions"]
 

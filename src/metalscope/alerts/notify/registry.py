@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from metalscope.alert_options import NOTIFIER_ENTRY_POINTS, ChannelOptions
 from metalscope.alerts.notify.base import NotifierContext
 from metalscope.alerts.notify.targets import recognise
 from metalscope.errors import ConfigurationError
-from metalscope.plugins import entry_points_of, load_entry_point
-from metalscope.spelling import nearest, plain
+from metalscope.makers import Makers
 
 if TYPE_CHECKING:
     from metalscope.alert_options import AlertsOptions, SmtpOptions
@@ -33,6 +31,7 @@ _FACTORIES: Final = {
     "macos": "macos:MacosNotifier",
     "apprise": "apprise_bridge:AppriseNotifier",
 }
+_MAKERS: Final = Makers("channel of type", _ROOM, _FACTORIES, NOTIFIER_ENTRY_POINTS)
 _TARGETS: Final = {
     "slack": "the webhook's URL",
     "teams": "the webhook's URL",
@@ -114,7 +113,7 @@ def create_notifier(channel: ChannelOptions, smtp: SmtpOptions) -> Notifier:
     from metalscope.alerts.notify.templates import wording_of  # noqa: PLC0415 - only if one tells
     from metalscope.sending.http.transport import HttpTransport  # noqa: PLC0415 - loads ssl
 
-    make = _factory(channel)
+    make: NotifierFactory = _MAKERS.factory(channel.type or "", channel.who)
     return make(
         NotifierContext(
             options=channel,
@@ -127,7 +126,10 @@ def create_notifier(channel: ChannelOptions, smtp: SmtpOptions) -> Notifier:
 
 def _typed(channel: ChannelOptions) -> ChannelOptions:
     target = channel.target.get_secret_value().strip() if channel.target is not None else ""
-    kind = _known(channel) if channel.type is not None else recognise(target)
+    if channel.type is not None:
+        kind: str | None = _MAKERS.known(channel.type, channel.who)
+    else:
+        kind = recognise(target)
     if kind is None:
         why = (
             "its target is of no kind that is known; set type, too"
@@ -145,40 +147,6 @@ def _typed(channel: ChannelOptions) -> ChannelOptions:
         if getattr(channel, option) != getattr(defaults, option):
             raise ConfigurationError(f"{channel.who}: {option} is not for {kind}: {reason}")
     return channel.model_copy(update={"type": kind})
-
-
-def _known(channel: ChannelOptions) -> str:
-    """The type that is meant, whatever its case."""
-    given = channel.type or ""
-    for known in _FACTORIES:
-        if plain(given) == plain(known):
-            return known
-    registered = entry_points_of(NOTIFIER_ENTRY_POINTS)
-    if given in registered:
-        return given
-    names = [*_FACTORIES, *sorted(registered)]
-    near = nearest(given, names)
-    raise ConfigurationError(
-        f"{channel.who}: type must be one of {', '.join(names)}, not {given!r}"
-        + (f"; the nearest is {near}" if near else "")
-    )
-
-
-def _factory(channel: ChannelOptions) -> NotifierFactory:
-    kind = channel.type or ""
-    own = _FACTORIES.get(kind)
-    factory: NotifierFactory
-    if own is not None:
-        module, _, name = own.partition(":")
-        factory = getattr(import_module(f"{_ROOM}.{module}"), name)
-        return factory
-    entry_point = entry_points_of(NOTIFIER_ENTRY_POINTS).get(kind)
-    if entry_point is None:
-        raise ConfigurationError(
-            f"{channel.who}: no installed package has a channel of type {kind!r}"
-        )
-    factory = load_entry_point(entry_point, channel.who)
-    return factory
 
 
 def _names(kind: str) -> Iterator[str]:

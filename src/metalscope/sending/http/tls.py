@@ -14,7 +14,7 @@ from metalscope.sending.http.watched import file_version
 from metalscope.sending.result import Reason
 
 if TYPE_CHECKING:
-    from metalscope.export_options import TlsOptions
+    from metalscope.peer_options import TlsOptions
 
 __all__ = ["Tls", "tls_context"]
 

@@ -28,7 +28,7 @@ except ImportError as missing:
     raise MissingExtraError("OTLP over gRPC", "otlp", cause=str(missing)) from missing
 
 if TYPE_CHECKING:
-    from metalscope.export_options import TlsOptions
+    from metalscope.peer_options import TlsOptions
     from metalscope.sending.otlp.service import OtlpService
     from metalscope.sending.peer import PeerOptions
 
