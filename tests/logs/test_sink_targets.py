@@ -129,7 +129,7 @@ def test_where_no_place_is_named_it_is_the_standard_error() -> None:
         (
             {"external_log_endpoints": ["https://logs.example/?key=x"]},
             r"logging\.external_log_endpoints\[0\] = https://logs\.example/\?…: its URL does not "
-            r"tell what it is; that are splunk by",
+            r"tell what it is \(splunk by",
         ),
         (
             {"sinks": [{"name": "central", "endpoint": "https://logs.example"}]},

@@ -138,7 +138,9 @@ def create_sink(
     )
 
 
-_TELLS_NOTHING: Final = f"its URL does not tell what it is; that are {POSSIBLE}; or set a type"
+_TELLS_NOTHING: Final = (
+    f"its URL does not tell what it is ({POSSIBLE}); name it in logging.sinks with a type"
+)
 
 
 def _typed(one: LogSinkOptions, taken: set[str]) -> LogSinkOptions:
