@@ -72,6 +72,7 @@ class LogsAndTraces:
         self._on_error = on_error
         self._lock = threading.RLock()
         self._logger: MetalProductionLogger | None = None
+        self._is_over = False
         self._spans: RunningSpans | None = None
         self.tracer: Tracer | None = None
         """Makes spans; ``None`` where ``traces.enabled`` is false."""
@@ -114,6 +115,9 @@ class LogsAndTraces:
             ConfigurationError: a sink, its spool, its settings or a file cannot be used.
             MissingExtraError: a library of theirs is not installed.
         """
+        with self._lock:
+            if self._is_over:
+                self._logger, self._is_over = None, False
         if self._options.logging.is_on:
             self._start_logging(telemetry)
         if self.tracer is not None:
@@ -183,12 +187,12 @@ class LogsAndTraces:
         return self._logger
 
     def _close_log(self) -> None:
+        # It stays: who logs after the end is to open nothing anew.
+        self._is_over = True
         if self._watch is not None:
             self._watch.log_by(None)
-        with self._lock:
-            logger, self._logger = self._logger, None
-        if logger is not None:
-            logger.close()
+        if self._logger is not None:
+            self._logger.close()
 
     # -- what it knows -----------------------------------------------------------------------
 

@@ -313,6 +313,16 @@ def test_a_manager_that_starts_again_logs_again(log: Path) -> None:
     assert events.count("metalscope.stopped") == 2
 
 
+def test_what_is_logged_after_the_end_opens_nothing_anew(log: Path) -> None:
+    tel = MetalTelemetryManager(options(log)).start()
+    tel.log.info("before")
+    tel.shutdown()
+    size = log.stat().st_size
+    tel.log.info("after")
+    assert tel.log.flush(10)
+    assert (log.stat().st_size, tel.log.dropped) == (size, 1)
+
+
 def test_every_event_is_in_the_schema_and_on_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "logging-events.md").read_text()
     named = {one["if"]["properties"]["event"]["const"] for one in SCHEMA["allOf"]}
