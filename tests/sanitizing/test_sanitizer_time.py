@@ -34,9 +34,9 @@ HARD = [
 def seconds(cleaner: TextCleaner, text: str) -> float:
     times = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         cleaner.cleaned(text, most=10**9)
-        times.append(time.perf_counter() - begin)
+        times.append(time.thread_time() - begin)
     return min(times)
 
 
@@ -55,12 +55,12 @@ def test_the_time_grows_with_the_length(hard: str) -> None:
 def test_a_text_is_looked_at_within_bounds() -> None:
     cleaner = Sanitizer(SanitizingOptions.defaults())._inside
     for text in ("ab ", "token=x "):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         cleaner.cleaned(text * 5000)
-        some = time.perf_counter() - begin
-        begin = time.perf_counter()
+        some = time.thread_time() - begin
+        begin = time.thread_time()
         cleaner.cleaned(text * 1_000_000)
-        assert time.perf_counter() - begin < max(20 * some, 0.05)
+        assert time.thread_time() - begin < max(20 * some, 0.05)
 
 
 def test_what_was_not_clean_is_not_remembered() -> None:
