@@ -1,0 +1,1 @@
+"""Who may ask the server for what: keys, tokens, roles, the gate, and the record of it all."""
