@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 
-.PHONY: help demo test lint format bench docs screenshots lock peers clean
+.PHONY: help demo test lint format bench docs screenshots lock peers audit clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,9 +58,18 @@ peers: ## Install the servers and the browser the tests use (Debian and Ubuntu; 
 
 lock: $(READY) ## Lock the development requirements anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --extra top --extra export --extra grpc --extra ml --extra alerts --extra logs --group dev \
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra server --extra mlx --extra webgpu --extra top --extra export --extra grpc --extra ml --extra alerts --extra logs --extra dashboards --extra oidc --group dev \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --upgrade -o requirements/dev.txt
+
+# In an environment of its own: it brings libraries that the tests are not locked to. It asks a
+# database over the network, so it is no part of `make test`.
+AUDIT := build/audit
+
+audit: requirements/dev.txt ## Look up the locked packages among known vulnerabilities (network)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements/dev.txt
 
 clean: ## Remove the virtual environment and all that was built
 	rm -rf $(VENV) build dist site *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,7 +36,8 @@ def _below(model: type[BaseModel], above: str) -> Iterator[str]:
         group, items = group_of(model, name), item_group_of(model, name)
         within = group or items
         if within is not None:
-            place = f"{above}{name}" if group else f"{above}{name}[]"
+            is_list = get_origin(model.model_fields[name].annotation) is tuple
+            place = f"{above}{name}[]" if is_list else f"{above}{name}"
             yield _table(f"`{place}`", within)
             yield from _below(within, f"{place}.")
 

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, build_opener
+from urllib.request import (
+    BaseHandler,
+    HTTPRedirectHandler,
+    OpenerDirector,
+    ProxyHandler,
+    build_opener,
+)
 
 from metalscope.option_types import is_loopback
 
-__all__ = ["opener_for", "why_no_answer"]
+__all__ = ["KEY_VARIABLE", "opener_for", "why_no_answer"]
+
+KEY_VARIABLE: Final = "METALSCOPE_API_KEY"
+"""Holds the key that is sent to a server that asks for one."""
+
+
+class _Staying(HTTPRedirectHandler):
+    """Follows no redirect: it would carry the key to another host."""
+
+    def redirect_request(self, *_args: Any) -> None:
+        return None
 
 
 def opener_for(url: str) -> OpenerDirector:
-    """What opens addresses of the host in ``url``: past the proxies for this machine's loopback."""
+    """What opens addresses of the host in ``url``, with the key of :data:`KEY_VARIABLE`.
+
+    For this machine's loopback it goes past the proxies.
+    """
     # A proxy cannot reach it, whatever http_proxy says.
     local = is_loopback(urlsplit(url).hostname or "")
-    return build_opener(ProxyHandler({})) if local else build_opener()
+    handlers: list[BaseHandler] = [ProxyHandler({})] if local else []
+    opener = build_opener(*handlers, _Staying())
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if key:
+        opener.addheaders.append(("X-API-Key", key))
+    return opener
 
 
 def why_no_answer(cause: object, timeout: float) -> str | None:

@@ -345,13 +345,28 @@ class MetalTelemetryBuilder:
         host: str | None = None,
         port: int | None = None,
         *,
+        keys_file: str | PathLike[str] | None = None,
+        cert_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
         insecure_no_auth: bool | None = None,
     ) -> Self:
         """Start the HTTP server; port 0 takes a free one.
 
-        A host that other machines can reach is refused without ``insecure_no_auth=True``.
+        A host that other machines can reach is refused without keys and a certificate, or
+        ``insecure_no_auth=True``.
+
+        Args:
+            host: the address to listen on.
+            port: the TCP port.
+            keys_file: the keys of those who may ask; see ``metalscope keys``.
+            cert_file: the server's certificate, in PEM.
+            key_file: the key of that certificate.
+            insecure_no_auth: serve beyond this machine although no key is asked for.
         """
         return self._set(
+            server__access__keys_file=None if keys_file is None else str(keys_file),
+            server__tls__cert_file=None if cert_file is None else str(cert_file),
+            server__tls__key_file=None if key_file is None else str(key_file),
             server__enabled=True,
             server__host=host,
             server__port=port,

@@ -7,10 +7,9 @@ arguments) is the business of :mod:`metalscope.config`.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -38,12 +37,12 @@ from metalscope.option_types import (
     Duration,
     Milliseconds,
     Percent,
-    Port,
     Rate,
     is_loopback,
     shown_endpoint,
 )
 from metalscope.sanitizing_options import SanitizingOptions
+from metalscope.server_options import ServerLimitsOptions, ServerOptions, TlsOptions
 from metalscope.trace_options import SpanExporterOptions, TracesOptions
 
 __all__ = [
@@ -64,9 +63,11 @@ __all__ = [
     "ObjectiveOptions",
     "PerformanceCountersOptions",
     "SanitizingOptions",
+    "ServerLimitsOptions",
     "ServerOptions",
     "SmtpOptions",
     "SpanExporterOptions",
+    "TlsOptions",
     "TorchOptions",
     "TracesOptions",
     "is_loopback",
@@ -96,39 +97,6 @@ class PerformanceCountersOptions(Options):
         100.0,
         description="A kernel that takes longer, in ms, counts as slow; to the same precision.",
     )
-
-
-class ServerOptions(Options):
-    """The HTTP server with the page, `/metrics`, `/health` and the API."""
-
-    enabled: bool = Field(False, description="Whether the server is started with telemetry.")
-    # Before host, whose check looks at it.
-    insecure_no_auth: bool = Field(
-        False, description="Serve beyond this machine although no key is asked for."
-    )
-    host: str = Field("127.0.0.1", description="The address to listen on; a name or an IP address.")
-    port: Port = Field(9464, description="The TCP port to listen on; 0 takes a free one.")
-    health_details: Literal["local", "always", "never"] = Field(
-        "local",
-        description="Who is told by `/health` which component is unwell and why: programs of "
-        "this machine, everybody, or nobody; the rest get the status alone.",
-    )
-
-    @field_validator("host")
-    @classmethod
-    def _only_this_machine(cls, host: str, info: ValidationInfo) -> str:
-        host = host.strip().removeprefix("[").removesuffix("]")
-        if not host or re.search(r"[\s/@]", host):
-            raise ValueError("must be a host name or an IP address")
-        if re.fullmatch(r"[^:]*:\d*", host):
-            raise ValueError("must be a host without a port; the port is an option of its own")
-        # Absent where its own value was refused: that problem is told instead of this one.
-        if not is_loopback(host) and info.data.get("insecure_no_auth") is False:
-            raise ValueError(
-                "can be reached from other machines and no key would be asked for; "
-                "use 127.0.0.1, or set insecure_no_auth to true to serve it all the same"
-            )
-        return host
 
 
 class TorchOptions(Options):

@@ -50,16 +50,9 @@ def start_server_for(manager: MetalTelemetryManager, source: TelemetrySource) ->
         ConfigurationError: the address cannot be used.
         MissingExtraError: the server's libraries are not installed.
     """
-    from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+    from metalscope.server.from_options import server_of  # noqa: PLC0415 - loads starlette
 
-    options = manager.options
-    server = start_server(
-        source,
-        host=options.server.host,
-        port=options.server.port,
-        insecure_no_auth=options.server.insecure_no_auth,
-        health_details=options.server.health_details,
-    )
+    server = server_of(source, manager.options)
     manager.on_shutdown(server.stop)
     return server
 

@@ -42,7 +42,7 @@ def test_the_page_lists_exactly_the_options_there_are(command: str):
     assert options_in(command) == options_of(COMMANDS[command])
 
 
-@pytest.mark.parametrize("group", ["alerts", "rules"])
+@pytest.mark.parametrize("group", ["alerts", "rules", "dashboards", "keys", "audit"])
 def test_the_page_lists_exactly_the_commands_of_a_group_with_their_options(group: str):
     commands = COMMANDS[group].commands
     named = re.findall(rf"^\| `{group} (\w+)[` ]", section(group), re.MULTILINE)

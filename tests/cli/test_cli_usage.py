@@ -18,8 +18,8 @@ from command import environment, metalscope, python
 from metalscope import __version__
 
 COMMANDS = [
-    "run", "demo", "report", "health", "alerts", "rules", "record", "replay", "export", "serve",
-    "doctor", "top", "version",
+    "run", "demo", "report", "health", "alerts", "rules", "dashboards", "keys", "audit", "record",
+    "replay", "export", "serve", "doctor", "top", "version",
 ]  # fmt: skip
 ESCAPE = b"\x1b"
 ROOT = Path(__file__).parents[2]

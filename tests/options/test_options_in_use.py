@@ -1,13 +1,17 @@
 """What the options promise against what a running manager does with them, and the docs say."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import BaseModel
 
+from metalscope.access.key_changes import KeyChanges
+from metalscope.access.roles import Role
 from metalscope.config import unavailable_features
 from metalscope.config.schema import dotted, options_of
 from metalscope.instrument import instrument, uninstrument
@@ -55,12 +59,33 @@ class Watched:
         return value
 
 
+def doors_of(folder: Path) -> dict[str, Any]:
+    """A server that asks for keys and tokens and speaks TLS, with files for all of it."""
+    issued = trustme.CA().issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    KeyChanges(folder / "keys.json").create("a person", Role.VIEWER)
+    # The public key of RFC 8037, A.2.
+    x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+    key = {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "a", "x": x}
+    (folder / "jwks.json").write_text(json.dumps({"keys": [key]}))
+    jwt = {"issuer": "https://id.example", "audience": "metalscope"}
+    return {
+        "tls": {"cert_file": folder / "server.pem"},
+        "access": {
+            "keys_file": folder / "keys.json",
+            "jwt": {**jwt, "jwks": f"file://{folder}/jwks.json"},
+            "external_roles": ["scraper"],
+            "audit_file": folder / "audit.ndjson",
+        },
+    }
+
+
 def test_a_manager_reads_every_option_there_is(tmp_path: Path) -> None:
     seen: set[str] = set()
     file = {"type": "custom", "endpoint": f"file://{tmp_path}/x.ndjson", "audience": "external"}
     watched: Any = Watched(
         MetalTelemetryOptions(
-            server=ServerOptions(enabled=True, port=0),
+            server=ServerOptions(enabled=True, port=0, **doors_of(tmp_path)),
             export=ExportOptions(exporters=(file,)),
             history=HistoryOptions(path=tmp_path / "history.db"),
             alerts=AlertsOptions(
@@ -94,8 +119,10 @@ def test_a_manager_reads_every_option_there_is(tmp_path: Path) -> None:
         instrument("torch", telemetry)
         uninstrument("torch")
     with_a_certificate = {"alerts.smtp.tls.key_file"}
-    assert set(OPTIONS) - seen == with_a_certificate
-    assert seen <= set(OPTIONS)
+    # There or not as a whole: what is read is what is in it.
+    group = "server.access.jwt"
+    assert set(OPTIONS) - seen == {*with_a_certificate, group}
+    assert {one for one in seen if not one.startswith(f"{group}.")} <= set(OPTIONS)
 
 
 def test_the_defaults_lack_nothing() -> None:

@@ -13,12 +13,15 @@ import typer
 
 from metalscope._version import __version__
 from metalscope.cli.alerts import alerts
+from metalscope.cli.audit import audit
+from metalscope.cli.dashboards import dashboards_app
 from metalscope.cli.demo import DemoCommand, demo
 from metalscope.cli.doctor import DoctorCommand, doctor
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.export import ExportCommand, export
 from metalscope.cli.health import HealthCommand, health
 from metalscope.cli.help import HelpfulCommand, HelpfulGroup
+from metalscope.cli.keys import keys
 from metalscope.cli.output import complain, emit
 from metalscope.cli.record import RecordCommand, record
 from metalscope.cli.replay import ReplayCommand, replay
@@ -77,6 +80,9 @@ app.command(cls=ReportCommand)(report)
 app.command(cls=HealthCommand)(health)
 app.add_typer(alerts)
 app.add_typer(rules_app)
+app.add_typer(keys)
+app.add_typer(audit)
+app.add_typer(dashboards_app)
 app.command(cls=RecordCommand)(record)
 app.command(cls=ReplayCommand)(replay)
 app.command(cls=ExportCommand)(export)

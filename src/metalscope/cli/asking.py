@@ -11,7 +11,7 @@ from typing import Final
 from urllib.error import HTTPError
 from urllib.request import Request
 
-from metalscope.asking import opener_for, why_no_answer
+from metalscope.asking import KEY_VARIABLE, opener_for, why_no_answer
 from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.output import printable
 
@@ -22,8 +22,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 
 NOT_OURS: Final = "is this the address of a metalscope server?"
 _OF_STATUS: Final = {
-    401: "it asks for a key",
-    403: "it does not let you in",
+    401: f"it asks for a key; put one into {KEY_VARIABLE}",
+    403: "the role of the key does not allow it",
     421: "it does not answer to this host name; use the one it was started with",
     503: "it could not collect in time; try again",
 }

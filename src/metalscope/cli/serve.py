@@ -117,7 +117,7 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     from metalscope.errors import MetalscopeWarning  # noqa: PLC0415
     from metalscope.manager import MetalTelemetryManager  # noqa: PLC0415
     from metalscope.processes.host import HostWithProcesses  # noqa: PLC0415
-    from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
+    from metalscope.server.from_options import server_of  # noqa: PLC0415 - loads starlette
 
     for sentence in unavailable_features(options):
         say(f"warning: {sentence}")
@@ -138,7 +138,6 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
         warnings.simplefilter("ignore", MetalscopeWarning)  # said above
         host.start()
     running.callback(host.shutdown, STOP_SECONDS)
-    wanted = options.server
     server: RunningServer | None = None
     if options.logging.is_on:
         from metalscope.logs.starting import log_events, logger_of  # noqa: PLC0415 - where wanted
@@ -156,13 +155,7 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
             server=lambda: server,
             at_end=running.callback,
         )
-    server = start_server(
-        source,
-        host=wanted.host,
-        port=wanted.port,
-        insecure_no_auth=wanted.insecure_no_auth,
-        health_details=wanted.health_details,
-    )
+    server = server_of(source, options)
     running.callback(server.stop)
     source.start()
     running.callback(source.stop)

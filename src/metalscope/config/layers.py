@@ -30,11 +30,10 @@ __all__ = ["Layer", "argument_layer", "environment_layer", "file_layer"]
 
 _PREFIX: Final = "METALSCOPE_"
 RESERVED: Final = frozenset(
-    {"METALSCOPE_CONFIG", "METALSCOPE_CORRELATION_ID", "METALSCOPE_PURE_PYTHON"}
+    f"{_PREFIX}{name}" for name in ("API_KEY", "CONFIG", "CORRELATION_ID", "PURE_PYTHON")
 )
-"""Variables that are no options: the options file, the work a program is started for, and a switch
-read at import."""
-
+"""Variables that are no options: the key that commands send, the options file, the work a program
+is started for, and a switch read at import."""
 
 _BELOW: Final = "__"
 

@@ -48,7 +48,7 @@ def group_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 
 
 def item_group_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """The model of the items of a field that is a list of groups, else ``None``."""
+    """The model of the items of a list of groups, or of a group that need not be set."""
     models = map(_as_model, get_args(model.model_fields[name].annotation))
     return next((found for found in models if found is not None), None)
 
@@ -61,7 +61,8 @@ def _as_model(annotation: Any) -> type[BaseModel] | None:
 def takes_structure(model: type[BaseModel], name: str) -> bool:
     """Whether a field holds a group, a list or a table, which text gives as JSON."""
     annotation = model.model_fields[name].annotation
-    return _as_model(annotation) is not None or get_origin(annotation) in {tuple, dict}
+    within = _as_model(annotation) or item_group_of(model, name)
+    return within is not None or get_origin(annotation) in {tuple, dict}
 
 
 def is_secret(model: type[BaseModel], keys: Keys) -> bool:

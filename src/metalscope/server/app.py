@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from metalscope.server.alerts import AlertRoutes
+from metalscope.server.door import Access, Door, decision_of
 from metalscope.server.files import Asset, load_assets, load_description
 from metalscope.server.health import HealthRoutes
 from metalscope.server.negotiation import preferred
@@ -26,12 +27,14 @@ from metalscope.server.sse import (
     TooManyViewersError,
     history,
 )
-from metalscope.server.writing import RefusedError, refused
+from metalscope.server.writing import RefusedError, check_writer, refused
 
 if TYPE_CHECKING:
+    from metalscope.export.view import MetricView
     from metalscope.health_check.audience import HealthDetails
     from metalscope.report import MetalProductionReport
     from metalscope.server.source import TelemetrySource
+    from metalscope.snapshot import MetalTelemetrySnapshot
 
 __all__ = ["MAX_VIEWERS", "create_app"]
 
@@ -62,6 +65,9 @@ def create_app(
     allowed_hosts: Collection[str] = LOOPBACK_HOSTS,
     max_viewers: int = MAX_VIEWERS,
     health_details: HealthDetails = "local",
+    access: Access | None = None,
+    external: MetricView | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Starlette:
     """Make the application that serves one manager's telemetry, to run or to mount.
 
@@ -76,8 +82,13 @@ def create_app(
         max_viewers: open event streams; the next one is answered with 503.
         health_details: who is told which component is unwell and why: programs of this machine
             (``local``), everybody (``always``) or nobody (``never``).
+        access: who is asked for a key, and the audit log; nobody and none where it is not given,
+            as where the outer application asks.
+        external: the metrics as those see them whose role is external; all where it is not given.
+        headers: sent with every response besides the security headers.
     """
-    api = _Api(telemetry, max_viewers)
+    access = access or Access()
+    api = _Api(telemetry, max_viewers, access, external)
     health = HealthRoutes(telemetry, health_details)
     assets = load_assets()
     app = Starlette(
@@ -90,12 +101,24 @@ def create_app(
             Route("/api/v1/recent", api.recent),
             Route("/api/v1/report", api.report),
             Route("/api/v1/events", api.events),
+            Route("/api/v1/tickets", api.ticket, methods=["POST"]),
             *api.alerts.routes(),
             *(Route(f"/{path}", _file(asset)) for path, asset in assets.items()),
         ],
-        middleware=[Middleware(Guard, allowed_hosts=allowed_hosts, on_error=api.failed)],
+        middleware=[
+            Middleware(
+                Guard,
+                allowed_hosts=allowed_hosts,
+                on_error=api.failed,
+                on_refused=access.refused if access.is_on else None,
+                headers=headers,
+            ),
+            *([Middleware(Door, access=access, asker=api.asker)] if access.is_on else []),
+        ],
         exception_handlers={HTTPException: _http_problem, RefusedError: refused},
     )
+    # A redirect would name the host that the request named, and answer before the table of roles.
+    app.router.redirect_slashes = False
     app.state.hub = api.hub
     return app
 
@@ -103,30 +126,39 @@ def create_app(
 class _Api:
     """The answers that are made from telemetry."""
 
-    def __init__(self, telemetry: TelemetrySource, max_viewers: int) -> None:
+    def __init__(
+        self,
+        telemetry: TelemetrySource,
+        max_viewers: int,
+        access: Access,
+        external: MetricView | None,
+    ) -> None:
         self._telemetry = telemetry
-        self._asker = Asker(at_once=QUESTIONS_AT_ONCE, patience=PATIENCE_SECONDS)
-        self.alerts = AlertRoutes(telemetry, self._asker)
-        self.hub = EventHub(telemetry, self._asker, max_viewers=max_viewers)
+        self._gate = access.gate
+        self._external = external
+        self.asker = Asker(at_once=QUESTIONS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.alerts = AlertRoutes(telemetry, self.asker)
+        self.hub = EventHub(telemetry, self.asker, max_viewers=max_viewers)
 
     def failed(self, error: BaseException) -> None:
         self._telemetry.internal_error("server", error)
 
     async def metrics(self, request: Request) -> Response:
-        from metalscope.export.prometheus import render  # noqa: PLC0415 - no page needs it
-
         accept = request.headers.get("accept")
-        body, content_type = await self._asker.ask(
-            lambda: render(self._telemetry.get_snapshot(), accept)
+        decision = decision_of(request)
+        external = decision is not None and decision.audience == "external"
+        view = self._external if external else None
+        body, content_type = await self.asker.ask(
+            lambda: _exposition(self._telemetry.get_snapshot(), accept, view)
         )
         return Response(body, headers={"content-type": content_type, **NO_STORE})
 
     async def snapshot(self, _request: Request) -> Response:
-        body = await self._asker.ask(lambda: self._telemetry.get_snapshot().to_json())
+        body = await self.asker.ask(lambda: self._telemetry.get_snapshot().to_json())
         return Response(body, media_type="application/json", headers=NO_STORE)
 
     async def recent(self, _request: Request) -> Response:
-        snapshot = await self._asker.ask(self._telemetry.get_snapshot)
+        snapshot = await self.asker.ask(self._telemetry.get_snapshot)
         return JSONResponse(history(snapshot), headers=NO_STORE)
 
     async def report(self, request: Request) -> Response:
@@ -139,7 +171,7 @@ class _Api:
         if media_type is None:
             types = ", ".join(REPORT_FORMATS.values())
             return problem(406, "Not Acceptable", f"the report comes as {types}")
-        body = await self._asker.ask(lambda: _report(self._telemetry.generate_report(), media_type))
+        body = await self.asker.ask(lambda: _report(self._telemetry.generate_report(), media_type))
         return Response(body, media_type=media_type, headers={"vary": "accept", **NO_STORE})
 
     async def events(self, request: Request) -> Response | EventStream:
@@ -152,8 +184,40 @@ class _Api:
         except HubClosedError:
             detail = "the server is stopping"
         else:
-            return EventStream(self.hub, viewer, request.headers.get("last-event-id"))
+            last_seen = request.headers.get("last-event-id")
+            return EventStream(self.hub, viewer, last_seen, may_stay=self._may_stay(request))
         return problem(503, "Service Unavailable", detail, {"retry-after": "5"})
+
+    async def ticket(self, request: Request) -> Response:
+        """One entrance to the event stream, which a browser opens without a header of ours."""
+        decision = decision_of(request)
+        principal = decision.principal if decision is not None else None
+        if self._gate is None or principal is None:
+            raise RefusedError(404, "nobody is asked for a key here, so that none needs a ticket")
+        check_writer(request)
+        ticket = self._gate.mint_ticket(principal)
+        return JSONResponse({"ticket": ticket.text, "expires_in": ticket.expires_in}, 201, NO_STORE)
+
+    def _may_stay(self, request: Request) -> Callable[[], bool]:
+        decision = decision_of(request)
+        gate, principal = self._gate, decision.principal if decision is not None else None
+        if gate is None or principal is None:
+            return lambda: True
+        return lambda: gate.still_allowed(principal)
+
+
+def _exposition(
+    snapshot: MetalTelemetrySnapshot, accept: str | None, view: MetricView | None
+) -> tuple[bytes, str]:
+    from metalscope.export.prometheus import render, render_families  # noqa: PLC0415 - no page
+
+    if view is None:
+        return render(snapshot, accept)
+    from metalscope.export.prometheus_negotiation import OPENMETRICS, negotiate  # noqa: PLC0415
+
+    form, content_type = negotiate(accept or "")
+    body = render_families(view.families(snapshot), openmetrics=form is OPENMETRICS)
+    return body, content_type
 
 
 def _report(report: MetalProductionReport, media_type: str) -> str:

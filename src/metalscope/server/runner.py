@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
-from metalscope.errors import ConfigurationError, MissingExtraError
+from metalscope.errors import MissingExtraError
 from metalscope.fork import reset_in_child
 from metalscope.option_types import is_loopback
+from metalscope.server.binding import BACKLOG, authority, check_bind, known_hosts, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import ssl
+    from collections.abc import Collection, Iterator
 
     import uvicorn
 
+    from metalscope.access_options import AccessOptions
+    from metalscope.export.view import MetricView
     from metalscope.health_check.audience import HealthDetails
     from metalscope.server.source import TelemetrySource
     from metalscope.server.sse import EventHub
+    from metalscope.server_options import ServerLimitsOptions, TlsOptions
 
 __all__ = ["RunningServer", "start_server"]
 
-BACKLOG: Final = 128
 GRACE_SECONDS: Final = 1
 """How long open responses may take to end once the streams were told to."""
 
 JOIN_SECONDS: Final = 5.0
+
+MOST_INCOMPLETE_BYTES: Final = 32 * 1024
+"""What is held of a request whose headers have not ended; more than a request may have, so that
+one that is complete and too large is told so."""
 
 logger = logging.getLogger("metalscope.server")
 
@@ -41,62 +49,132 @@ def start_server(
     host: str,
     port: int,
     insecure_no_auth: bool = False,
+    insecure_no_tls: bool = False,
     health_details: HealthDetails = "local",
+    tls: TlsOptions | None = None,
+    access: AccessOptions | None = None,
+    external: MetricView | None = None,
+    allowed_hosts: Collection[str] = (),
+    limits: ServerLimitsOptions | None = None,
 ) -> RunningServer:
     """Serve ``manager`` over HTTP on a daemon thread; return when it answers.
 
     Args:
         manager: a :class:`~metalscope.manager.MetalTelemetryManager`, or what looks like one.
-        host: a name or an IP address. One that other machines can reach is refused, since no key
-            is asked for, unless ``insecure_no_auth``.
+        host: a name or an IP address. One that other machines can reach is refused unless keys
+            are asked for, or ``insecure_no_auth``, and with keys unless there is TLS, or
+            ``insecure_no_tls``.
         port: a TCP port; 0 takes a free one, which ``RunningServer.port`` tells.
-        insecure_no_auth: serve beyond this machine all the same.
+        insecure_no_auth: serve beyond this machine although nobody is asked for a key.
+        insecure_no_tls: take keys from beyond this machine over plain HTTP.
         health_details: who is told which component is unwell and why: programs of this machine
             (``local``), everybody (``always``) or nobody (``never``).
+        tls: the certificate, and the authorities of those of clients; plain HTTP without one.
+        access: who is asked for a key, and the audit log.
+        external: the metrics as those see them whose role is external.
+        allowed_hosts: names by which the server is asked for, besides those of this machine; on a
+            host that others can reach any name is one where none is given.
+        limits: what a peer may take.
 
     Raises:
-        ConfigurationError: the address may not or cannot be used; nothing was started.
+        ConfigurationError: the address may not or cannot be used, or a file of keys, certificates
+            or the audit log cannot; nothing was started.
         MissingExtraError: starlette or uvicorn is not installed.
     """
-    if not insecure_no_auth and not is_loopback(host):
-        raise ConfigurationError(
-            f"will not listen on {_authority(host, port)}: it can be reached from other machines "
-            "and no key would be asked for; use 127.0.0.1, or insecure_no_auth to serve it all "
-            "the same"
-        )
+    check_bind(
+        host,
+        port,
+        access,
+        has_tls=tls is not None and tls.cert_file is not None,
+        insecure_no_auth=insecure_no_auth,
+        insecure_no_tls=insecure_no_tls,
+    )
     try:
         import uvicorn  # noqa: PLC0415 - an extra
 
         from metalscope.server import app as web  # noqa: PLC0415 - loads starlette
-        from metalscope.server.security import ANY_HOST, LOOPBACK_HOSTS  # noqa: PLC0415
+        from metalscope.server.door import Access  # noqa: PLC0415
+        from metalscope.server.limits import (  # noqa: PLC0415  # noqa: PLC0415
+            CountingListener,
+            LimitedProtocol,
+            limits_of,
+            most_connections,
+        )
+        from metalscope.server.security import HSTS  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("the HTTP server", "server", cause=str(error)) from error
 
-    listener = _listen(host, port)
+    def failed(error: BaseException) -> None:
+        manager.internal_error("server", error)
+
+    limited = limits_of(limits)
+    context = _context(tls, failed)
+    door = Access()
+    listener = None
     try:
-        allowed = LOOPBACK_HOSTS | {_bracketed(host)} if is_loopback(host) else ANY_HOST
-        app = web.create_app(manager, allowed_hosts=allowed, health_details=health_details)
+        door = Access.of(access, on_error=failed)
+        listener = listen(host, port, CountingListener)
+        listener.most = most_connections(limited.max_connections)
+        app = web.create_app(
+            manager,
+            allowed_hosts=known_hosts(host, allowed_hosts),
+            health_details=health_details,
+            access=door,
+            external=external,
+            # Not for "localhost", which is the name of all that a developer runs.
+            headers=HSTS if context is not None and not is_loopback(host) else None,
+        )
         config = uvicorn.Config(
             app,
             # Nothing of the host program's is touched: no logging set up, no event loop policy.
             log_config=None,
             access_log=False,
-            http="h11",
+            http=cast(
+                "type[asyncio.Protocol]",
+                partial(LimitedProtocol, limits=limited, on_malformed=door.malformed),
+            ),
             ws="none",
             lifespan="off",
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=BACKLOG,
+            h11_max_incomplete_event_size=MOST_INCOMPLETE_BYTES,
         )
+        config.load()
+        # Not by uvicorn's own options: it reads the files once.
+        config.ssl = context
         server = RunningServer(
-            uvicorn.Server(config), app.state.hub, listener, host, manager.internal_error
+            uvicorn.Server(config),
+            app.state.hub,
+            listener,
+            host,
+            manager.internal_error,
+            is_tls=context is not None,
+            at_end=door.close,
         )
         server.start()
     except BaseException:
-        listener.close()
+        if listener is not None:
+            listener.close()
+        door.close()
         raise
     return server
+
+
+def _context(
+    tls: TlsOptions | None, on_error: Callable[[BaseException], None]
+) -> ssl.SSLContext | None:
+    if tls is None or tls.cert_file is None:
+        return None
+    from metalscope.server.tls import RenewedContext  # noqa: PLC0415 - where it is wanted
+
+    return RenewedContext.of(
+        cert_file=tls.cert_file,
+        key_file=tls.key_file,
+        client_ca_file=tls.client_ca_file,
+        on_error=on_error,
+    )
 
 
 class RunningServer:
@@ -109,11 +187,16 @@ class RunningServer:
         listener: socket.socket,
         host: str,
         on_error: Callable[[str, BaseException], None],
+        *,
+        is_tls: bool = False,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._server = server
         self._hub = hub
         self._listener = listener
         self._on_error = on_error
+        self._scheme = "https" if is_tls else "http"
+        self._at_end = at_end
         self._stop_lock = threading.Lock()
         self.host = host
         """The host as it was asked for."""
@@ -127,7 +210,7 @@ class RunningServer:
     def url(self) -> str:
         """Where a browser on this machine finds the page, such as ``http://127.0.0.1:9464``."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
-        return f"http://{_authority(everywhere.get(self.host, self.host), self.port)}"
+        return f"{self._scheme}://{authority(everywhere.get(self.host, self.host), self.port)}"
 
     @property
     def skipped(self) -> int:
@@ -147,6 +230,7 @@ class RunningServer:
             if self._thread is not threading.current_thread():
                 self._thread.join(JOIN_SECONDS)
             self._listener.close()
+            self._at_end()
 
     def start_at_zero(self) -> None:
         """In a forked child: let go of the port, which is the parent's to serve and release."""
@@ -164,7 +248,9 @@ class RunningServer:
 
     def _runner(self) -> asyncio.Runner:
         # Not by the event loop policy, which is the host program's.
-        return asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)
+        from metalscope.server.limits import LimitedLoop  # noqa: PLC0415 - loads uvicorn
+
+        return asyncio.Runner(loop_factory=LimitedLoop)
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().call_soon(self._ready.set)
@@ -197,51 +283,3 @@ def _own_log_records(thread: int) -> Iterator[None]:
     finally:
         for one in loggers:
             one.removeFilter(is_not_ours)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind and listen, so that a port in use is known before anything starts."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(
-            f"cannot listen on {_authority(host, port)}: the host is not known ({error})"
-        ) from error
-    # IPv4 first: `localhost` is printed and typed as 127.0.0.1.
-    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, protocol)
-    try:
-        # So that a restart need not wait for the closed connections of the one before.
-        with suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Two sockets may both be bound so; only one can listen.
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {_authority(host, port)}: {_why(error)}"
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
-def _why(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            "the port is in use, perhaps by another metalscope; stop that one, choose another "
-            "port, or take a free one with --port 0"
-        )
-    if error.errno == errno.EACCES:
-        return "no permission; ports below 1024 need privileges, choose a higher one"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "the address is not one of this machine's; use 127.0.0.1"
-    return error.strerror or str(error)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"{_bracketed(host)}:{port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host.strip('[]')}]" if ":" in host else host

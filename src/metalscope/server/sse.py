@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ RETRY_MS: Final = 2000
 HEARTBEAT_SECONDS: Final = 15.0
 """After this much silence something is sent, so that both sides find out a dead peer: a comment,
 and an empty ``alive`` event, since a browser does not show comments to a page."""
+
+MAY_STAY_SECONDS: Final = 1.0
+"""How often at most it is asked whether a viewer's key is still good."""
 
 POINTS_PER_UPDATE: Final = 15
 """Latest points of activity in each update, so that a viewer that skipped some has them all."""
@@ -155,14 +159,24 @@ class EventHub:
             with suppress(RuntimeError):  # its loop has ended, and with it the streams
                 self._loop.call_soon_threadsafe(self._dismiss)
 
-    async def frames(self, viewer: Viewer, last_event_id: str | None) -> AsyncGenerator[bytes]:
-        """What to send to one viewer until the hub closes."""
+    async def frames(
+        self,
+        viewer: Viewer,
+        last_event_id: str | None,
+        may_stay: Callable[[], bool] = lambda: True,
+    ) -> AsyncGenerator[bytes]:
+        """What to send to one viewer until the hub closes, or it may not stay."""
         snapshot = await self._asker.ask(self._telemetry.get_snapshot)
         first = _Update.of(snapshot)
         yield b"retry: %d\n\n" % RETRY_MS + _frame("recent", self._opening(snapshot))
         yield first.frames_after(first.sequence_seen(last_event_id))
         seen = first.last_sequence
+        asked_at = time.monotonic()
         while not viewer.gone:
+            if time.monotonic() - asked_at >= MAY_STAY_SECONDS:
+                asked_at = time.monotonic()
+                if not may_stay():
+                    return
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await viewer.wake.wait()
@@ -212,10 +226,18 @@ class EventHub:
 class EventStream:
     """The response that carries a viewer's frames until either side has had enough."""
 
-    def __init__(self, hub: EventHub, viewer: Viewer, last_event_id: str | None) -> None:
+    def __init__(
+        self,
+        hub: EventHub,
+        viewer: Viewer,
+        last_event_id: str | None,
+        *,
+        may_stay: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._hub = hub
         self._viewer = viewer
         self._last_event_id = last_event_id
+        self._may_stay = may_stay
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as ASGI asks."""
@@ -239,7 +261,8 @@ class EventStream:
             (b"x-accel-buffering", b"no"),
         ]
         started = False
-        async with aclosing(self._hub.frames(self._viewer, self._last_event_id)) as frames:
+        found = self._hub.frames(self._viewer, self._last_event_id, self._may_stay)
+        async with aclosing(found) as frames:
             async for data in frames:
                 # Not before the first frame, so that a failure to collect is a 500 of its own.
                 if not started:

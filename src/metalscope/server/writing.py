@@ -1,8 +1,9 @@
 """Who may change something over HTTP, and how what they send is read.
 
-There is no key yet, so only programs of this machine may. A browser on this machine is one, and
-whatever page it shows can make it send a request: what comes from another site is refused by what
-the browser says of it, and by asking for a type that no form can send.
+Where nobody is asked for a key only programs of this machine may. A browser on this machine is one,
+and whatever page it shows can make it send a request: what comes from another site is refused by
+what the browser says of it, and by asking for a type that no form can send. With a key, its role
+says who may, from wherever (:mod:`metalscope.access.roles`); a browser sends none by itself.
 """
 
 from __future__ import annotations
@@ -18,17 +19,16 @@ from starlette.responses import JSONResponse
 
 from metalscope.health_check.audience import may_see
 from metalscope.option_types import is_loopback
-from metalscope.server.security import problem
+from metalscope.server.door import decision_of
+from metalscope.server.security import MOST_BYTES, problem
 
 __all__ = ["MOST_BYTES", "RefusedError", "check_writer", "read_object", "refused"]
-
-MOST_BYTES: Final = 64 * 1024
-"""The largest body that is read."""
 
 BODY_SECONDS: Final = 10.0
 """How long a body may take to arrive."""
 
 _PORTS: Final = {"http": 80, "https": 443}
+_OWN_SITES: Final = {"same-origin", "none"}
 
 
 class RefusedError(Exception):
@@ -48,11 +48,17 @@ async def refused(_request: Request, error: Exception) -> JSONResponse:
 
 
 def check_writer(request: Request) -> None:
-    """Let through a request from this machine that no other site caused.
+    """Let through a request from this machine, or with a key, that no other site caused.
 
     Raises:
         RefusedError: it may not change anything.
     """
+    decision = decision_of(request)
+    if decision is not None and decision.principal is not None:
+        # The door has looked at the role. What a browser says is all there is to say of its page.
+        if any(site not in _OWN_SITES for site in request.headers.getlist("sec-fetch-site")):
+            raise RefusedError(403, "a page of another site may not change anything")
+        return
     address = request.client.host if request.client else None
     # Under a name that leads here by DNS, a foreign page would be of this same site.
     is_local = may_see("local", address, request.headers.keys()) and is_loopback(
@@ -104,7 +110,7 @@ def _no_constant(word: str) -> None:
 def _is_cross_site(request: Request) -> bool:
     """By what browsers say: Fetch Metadata (W3C), and Origin (RFC 6454) where they lack it."""
     sites = request.headers.getlist("sec-fetch-site")
-    if any(site not in {"same-origin", "none"} for site in sites):
+    if any(site not in _OWN_SITES for site in sites):
         return True
     own = _origin(f"{request.url.scheme}://{request.headers.get('host', '')}")
     return any(_origin(one) != own for one in request.headers.getlist("origin"))

@@ -1,5 +1,7 @@
 // What the page asks the program to change. It goes to the page's own origin only.
 
+import { fetchWithKey } from "./key.js";
+
 const SILENCE_MS = 3_600_000;
 const WHO = "dashboard";
 
@@ -7,7 +9,7 @@ const WHO = "dashboard";
 export async function ask(address, method = "GET", body = undefined) {
   const sent = body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
   try {
-    const answer = await fetch(address, { method, ...sent });
+    const answer = await fetchWithKey(address, { method, ...sent });
     const data = await answer.json();
     return answer.ok ? { ok: true, data } : { ok: false, why: data.detail ?? `answered ${answer.status}` };
   } catch {

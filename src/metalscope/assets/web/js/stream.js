@@ -1,5 +1,7 @@
 // The connection: an EventSource that is looked after until it is live again.
 
+import { addressOfEvents, keyIfAskedFor } from "./key.js";
+
 const HEARTBEAT_MS = 15_000; // the server says something at least this often
 const SHORTEST_SILENCE_MS = 10_000;
 const LONGEST_SILENCE_MS = 3 * HEARTBEAT_MS;
@@ -25,10 +27,19 @@ export function follow(url, handlers) {
     handlers.connection("live");
   };
 
-  const open = () => {
+  const open = async () => {
     clearTimeout(timer);
     source?.close();
-    source = new EventSource(url);
+    source = null;
+    let address;
+    try {
+      address = await addressOfEvents(url);
+    } catch {
+      handlers.connection("lost");
+      retryLater();
+      return;
+    }
+    source = new EventSource(address);
     lastMessage = performance.now();
     for (const kind of ["recent", "snapshot", "event"]) {
       source.addEventListener(kind, (message) => {
@@ -37,8 +48,11 @@ export function follow(url, handlers) {
       });
     }
     source.addEventListener("alive", heard);
-    source.addEventListener("error", () => {
+    source.addEventListener("error", async () => {
+      source.close();
       handlers.connection("lost");
+      // A browser does not tell why; without a server this fails as well.
+      await keyIfAskedFor(url).catch(() => {});
       retryLater();
     });
   };
