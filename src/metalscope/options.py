@@ -42,7 +42,7 @@ from metalscope.option_types import (
     shown_endpoint,
 )
 from metalscope.sanitizing_options import SanitizingOptions
-from metalscope.server_options import ServerLimitsOptions, ServerOptions, TlsOptions
+from metalscope.server_options import ServerLimitsOptions, ServerOptions, ServerTlsOptions
 from metalscope.trace_options import SpanExporterOptions, TracesOptions
 
 __all__ = [
@@ -65,9 +65,9 @@ __all__ = [
     "SanitizingOptions",
     "ServerLimitsOptions",
     "ServerOptions",
+    "ServerTlsOptions",
     "SmtpOptions",
     "SpanExporterOptions",
-    "TlsOptions",
     "TorchOptions",
     "TracesOptions",
     "is_loopback",

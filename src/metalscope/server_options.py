@@ -13,13 +13,13 @@ from metalscope.access_options import AccessOptions
 from metalscope.option_base import Options
 from metalscope.option_types import Count, Duration, Port, is_loopback
 
-__all__ = ["ServerLimitsOptions", "ServerOptions", "TlsOptions"]
+__all__ = ["ServerLimitsOptions", "ServerOptions", "ServerTlsOptions"]
 
 
 _OF_BINDING: Final = {"insecure_no_auth", "insecure_no_tls", "tls", "access"}
 
 
-class TlsOptions(Options):
+class ServerTlsOptions(Options):
     """TLS of the server. A renewed file is used from the next connection on."""
 
     cert_file: Path | None = Field(
@@ -78,7 +78,7 @@ class ServerOptions(Options):
         description="Take keys from beyond this machine without TLS of the server's own; for one "
         "that is behind a proxy with TLS.",
     )
-    tls: TlsOptions = Field(TlsOptions.defaults(), description="TLS.")
+    tls: ServerTlsOptions = Field(ServerTlsOptions.defaults(), description="TLS.")
     access: AccessOptions = Field(
         AccessOptions.defaults(), description="Who may ask for what, and the audit log."
     )

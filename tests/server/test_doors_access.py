@@ -19,7 +19,7 @@ from metalscope.access.roles import Role
 from metalscope.access_options import AccessOptions
 from metalscope.errors import ConfigurationError
 from metalscope.manager import MetalTelemetryManager
-from metalscope.options import MetalTelemetryOptions, ServerOptions, TlsOptions
+from metalscope.options import MetalTelemetryOptions, ServerOptions, ServerTlsOptions
 from metalscope.server import RunningServer, start_server
 from metalscope.server.app import create_app
 from metalscope.server.door import Access
@@ -278,11 +278,11 @@ class TestBeyondThisMachine:
             ServerOptions(host="192.0.2.7")
         with pytest.raises(ConfigurationError, match="insecure_no_tls"):
             ServerOptions(host="192.0.2.7", access=keyed)
-        tls = TlsOptions(cert_file=keys_file, key_file=keys_file)
+        tls = ServerTlsOptions(cert_file=keys_file, key_file=keys_file)
         assert ServerOptions(host="192.0.2.7", access=keyed, tls=tls).port == 9464
         assert ServerOptions(host="192.0.2.7", access=keyed, insecure_no_tls=True).port == 9464
         with pytest.raises(ConfigurationError, match="cert_file"):
-            TlsOptions(client_ca_file=keys_file)
+            ServerTlsOptions(client_ca_file=keys_file)
         with pytest.raises(ConfigurationError, match="allowed_hosts"):
             ServerOptions(allowed_hosts=("http://gpu-box.example",))
 

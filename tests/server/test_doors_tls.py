@@ -19,7 +19,7 @@ from metalscope.access.roles import Role
 from metalscope.access_options import AccessOptions
 from metalscope.errors import ConfigurationError
 from metalscope.manager import MetalTelemetryManager
-from metalscope.options import TlsOptions
+from metalscope.options import ServerTlsOptions
 from metalscope.server import RunningServer, start_server
 from prometheus_server import running_prometheus
 
@@ -48,8 +48,8 @@ class Files:
             new.replace(path)
 
     @property
-    def options(self) -> TlsOptions:
-        return TlsOptions(cert_file=self.cert, key_file=self.key)
+    def options(self) -> ServerTlsOptions:
+        return ServerTlsOptions(cert_file=self.cert, key_file=self.key)
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ class TestCertificatesOfClients:
             tel,
             host="localhost",
             port=0,
-            tls=TlsOptions(cert_file=files.cert, key_file=files.key, client_ca_file=ca_file),
+            tls=ServerTlsOptions(cert_file=files.cert, key_file=files.key, client_ca_file=ca_file),
             access=AccessOptions(keys_file=tmp_path / "keys.json", audit_file=self.audit),
         )
         yield server

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from metalscope.health_check.audience import HealthDetails
     from metalscope.server.source import TelemetrySource
     from metalscope.server.sse import EventHub
-    from metalscope.server_options import ServerLimitsOptions, TlsOptions
+    from metalscope.server_options import ServerLimitsOptions, ServerTlsOptions
 
 __all__ = ["RunningServer", "start_server"]
 
@@ -51,7 +51,7 @@ def start_server(
     insecure_no_auth: bool = False,
     insecure_no_tls: bool = False,
     health_details: HealthDetails = "local",
-    tls: TlsOptions | None = None,
+    tls: ServerTlsOptions | None = None,
     access: AccessOptions | None = None,
     external: MetricView | None = None,
     allowed_hosts: Collection[str] = (),
@@ -163,7 +163,7 @@ def start_server(
 
 
 def _context(
-    tls: TlsOptions | None, on_error: Callable[[BaseException], None]
+    tls: ServerTlsOptions | None, on_error: Callable[[BaseException], None]
 ) -> ssl.SSLContext | None:
     if tls is None or tls.cert_file is None:
         return None
