@@ -123,7 +123,7 @@ def test_no_secret_is_in_a_decision(path: Path, keys: dict[Role, str]):
     for key in (*keys.values(), f"msk_{new_id()}_{new_secret()}"):
         for address in ("/metrics", f"/api/v1/alerts/{'x' * 9}", "/none"):
             shown = repr(gate.decide("GET", address, bearer(key), HERE))
-            assert key.rpartition("_")[2] not in shown
+            assert key.split("_", 2)[2] not in shown
             assert key not in shown
 
 
