@@ -71,6 +71,7 @@ def test_it_shows_a_running_program_and_finds_it_again(window: Terminal, tmp_pat
         window.keys("Space")
         window.wait_for(r"frozen, [1-9]\d* newer")
         window.keys("Space")
+        window.wait_for(r"metalscope +live")  # before anything else is typed
         window.keys("/", "nothing-is-called-this")
         window.wait_for(r"Operations 0 of [1-9]")
         window.keys("Escape")
