@@ -52,7 +52,6 @@ def test_a_program_that_handles_the_signal_goes_on_handling_it(tmp_path: Path) -
     log = tmp_path / "app.log"
     handles = """
     def handler(number, frame):
-        print("handled", flush=True)
         sys.exit(7)
     signal.signal(signal.SIGTERM, handler)
     """
