@@ -159,7 +159,8 @@ class LogsAndTraces:
         if options.logging.log_operations and options.enabled:
             from metalscope.logs.operation_log import OperationLog  # noqa: PLC0415
 
-            OperationLog(logger, self._recorder).stand_before(self._recording)
+            step_aside = OperationLog(logger, self._recorder).stand_before(self._recording)
+            telemetry.on_shutdown(step_aside)
 
     def flush(self) -> None:
         """Have what was logged and traced written and sent, as far as that takes no time."""

@@ -288,6 +288,17 @@ def test_every_operation_is_logged_where_that_is_asked_for(log: Path) -> None:
     )  # fmt: skip
 
 
+def test_started_again_it_logs_each_operation_once(log: Path) -> None:
+    tel = MetalTelemetryManager(options(log, log_operations=True, level="debug"))
+    for _ in range(2):
+        tel.start()
+        tel.record("execute", "matmul", duration_ns=1)
+        tel.shutdown()
+    events = [one["event"] for one in written(log)]
+    assert events.count("metal.operation.end") == 2
+    assert tel.log.dropped == 0
+
+
 def test_where_logging_is_off_nothing_is_written_and_nothing_kept(log: Path) -> None:
     off = options(log, enabled=False)
     with MetalTelemetryManager(off) as tel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -31,12 +32,23 @@ class OperationLog:
         self._logger = logger
         self._recorder = recorder
 
-    def stand_before(self, recording: Recording) -> None:
-        """Log what ``recording`` records from now on."""
+    def stand_before(self, recording: Recording) -> Callable[[], None]:
+        """Log what ``recording`` records from now on. Returns what ends it."""
+        own = vars(recording)
+        before = {name: own.get(name) for name in ("operation", "record")}
         self._operation = recording.operation
         self._record = recording.record
         recording.operation = self.operation  # type: ignore[method-assign]
         recording.record = self.record  # type: ignore[method-assign]
+
+        def step_aside() -> None:
+            for name, method in before.items():
+                if method is None:
+                    own.pop(name, None)
+                else:
+                    own[name] = method
+
+        return step_aside
 
     def operation(self, kind: str, name: str, *, nbytes: int = 0, device: str = "") -> Operation:
         """Time one operation, and log when it begins and ends."""
