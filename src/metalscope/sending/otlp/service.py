@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from metalscope.errors import MissingExtraError
@@ -40,20 +41,7 @@ def metrics_service() -> OtlpService:
     Raises:
         MissingExtraError: ``metalscope[otlp]`` is not installed.
     """
-    try:
-        from opentelemetry.proto.collector.metrics.v1 import (  # noqa: PLC0415 - an extra
-            metrics_service_pb2 as of,
-        )
-    except ImportError as missing:
-        raise _missing(missing) from missing
-    return OtlpService(
-        path="/v1/metrics",
-        method="/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-        request=of.ExportMetricsServiceRequest,
-        response=of.ExportMetricsServiceResponse,
-        rejected="rejected_data_points",
-        one="point",
-    )
+    return _service("/v1/metrics", "Metrics", "rejected_data_points", "point")
 
 
 def logs_service() -> OtlpService:
@@ -62,20 +50,7 @@ def logs_service() -> OtlpService:
     Raises:
         MissingExtraError: ``metalscope[otlp]`` is not installed.
     """
-    try:
-        from opentelemetry.proto.collector.logs.v1 import (  # noqa: PLC0415 - an extra
-            logs_service_pb2 as of,
-        )
-    except ImportError as missing:
-        raise _missing(missing) from missing
-    return OtlpService(
-        path="/v1/logs",
-        method="/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-        request=of.ExportLogsServiceRequest,
-        response=of.ExportLogsServiceResponse,
-        rejected="rejected_log_records",
-        one="record",
-    )
+    return _service("/v1/logs", "Logs", "rejected_log_records", "record")
 
 
 def traces_service() -> OtlpService:
@@ -84,19 +59,23 @@ def traces_service() -> OtlpService:
     Raises:
         MissingExtraError: ``metalscope[otlp]`` is not installed.
     """
+    return _service("/v1/traces", "Trace", "rejected_spans", "span")
+
+
+def _service(path: str, name: str, rejected: str, one: str) -> OtlpService:
+    """That of a signal, by the name its messages have in the protocol."""
+    package = f"opentelemetry.proto.collector.{name.lower()}.v1"
     try:
-        from opentelemetry.proto.collector.trace.v1 import (  # noqa: PLC0415 - an extra
-            trace_service_pb2 as of,
-        )
+        of = import_module(f"{package}.{name.lower()}_service_pb2")
     except ImportError as missing:
         raise _missing(missing) from missing
     return OtlpService(
-        path="/v1/traces",
-        method="/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        request=of.ExportTraceServiceRequest,
-        response=of.ExportTraceServiceResponse,
-        rejected="rejected_spans",
-        one="span",
+        path=path,
+        method=f"/{package}.{name}Service/Export",
+        request=getattr(of, f"Export{name}ServiceRequest"),
+        response=getattr(of, f"Export{name}ServiceResponse"),
+        rejected=rejected,
+        one=one,
     )
 
 
