@@ -106,16 +106,24 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path)
     leave = (
         "import os, sys, time; from pasts import opened; from pathlib import Path\n"
         "history = opened(Path(sys.argv[1]))\n"
-        "if not os.fork(): sys.stdin.read(); sys.exit(0)\n"
+        "if not os.fork(): os.write(1, b'up'); sys.stdin.read(); sys.exit(0)\n"
         "os._exit(0)"
     )
-    process = subprocess.Popen([sys.executable, "-c", leave, path], cwd=HERE, stdin=subprocess.PIPE)
-    assert process.wait(60) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-c", leave, path],
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
+        assert process.wait(60) == 0
+        assert process.stdout.read(2) == b"up"  # the child has let go of what it got by the fork
         opened(path).close()
     finally:
-        assert process.stdin is not None
         process.stdin.close()
+        process.stdout.close()
 
 
 def test_nothing_of_sqlite_is_loaded_before_a_history_is_kept():
