@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from metalscope.access_options import AccessOptions
 from metalscope.option_base import Options
 from metalscope.option_types import Count, Duration, Port, is_loopback
+from metalscope.page_options import PageOptions
 
 __all__ = ["ServerLimitsOptions", "ServerOptions", "ServerTlsOptions"]
 
@@ -97,6 +98,7 @@ class ServerOptions(Options):
     limits: ServerLimitsOptions = Field(
         ServerLimitsOptions.defaults(), description="What a peer may take."
     )
+    page: PageOptions = Field(PageOptions.defaults(), description="The page.")
 
     @field_validator("host")
     @classmethod
