@@ -31,6 +31,7 @@ __all__ = [
     "SCALE",
     "DurationHistogram",
     "ExponentialBuckets",
+    "quantile_of_cells",
 ]
 
 SCALE: Final = 3
@@ -205,25 +206,16 @@ class DurationHistogram:
 
         Raises ``ValueError`` where ``q`` is outside 0..1.
         """
-        if not 0.0 <= q <= 1.0:
-            raise ValueError(f"q must be between 0 and 1, not {q!r}")
+        _check(q)
         count = self.count
         if not count or self.min_ns is None or self.max_ns is None:
             return None
-        # ceil without float surprises: 0.1 * 30 is 3.0000000000000004, which is rank 3.
-        rank = min(count, max(1, -int(-q * count * (1 - 1e-12) // 1)))
+        rank = _rank(q, count)
         if rank == 1:
             return self.min_ns / NS_PER_MS
         if rank == count:
             return self.max_ns / NS_PER_MS
-        seen = 0
-        for index, cell_count in self.cells:
-            seen += cell_count
-            if seen >= rank:
-                low = max(_lower_edge(index), self.min_ns)
-                high = min(_upper_edge(index, self.max_ns), self.max_ns)
-                return sqrt(max(low, 1) * high) / NS_PER_MS
-        raise AssertionError("unreachable: the rank is at most the count")
+        return _middle(self.cells, rank, self.min_ns, self.max_ns)
 
     def categories(self) -> dict[PerformanceCategory, int]:
         """How many durations were fast, normal, slow and very slow: exact counts."""
@@ -264,6 +256,55 @@ class DurationHistogram:
 
 
 _NOTHING: Final = DurationHistogram()
+
+
+def quantile_of_cells(
+    cells: Iterable[tuple[int, int]],
+    q: float,
+    *,
+    at_least_ns: int = 0,
+    at_most_ns: int = EDGES_NS[-1] + 1,
+) -> float | None:
+    """The ``q`` quantile (0 ≤ q ≤ 1) in ms where cells alone are known, ``None`` where there are
+    none. It is as exact as :meth:`DurationHistogram.quantile_ms`, at the first and the last rank
+    too.
+
+    Args:
+        cells: ``(cell index, count)``, ascending.
+        q: the share of durations that are no longer.
+        at_least_ns, at_most_ns: no duration in the cells is shorter or longer, in ns. One that
+            passes the last edge is taken for ``at_most_ns``.
+
+    Raises ``ValueError`` where ``q`` is outside 0..1.
+    """
+    _check(q)
+    cells = tuple(cells)
+    count = sum([count for _, count in cells])
+    return _middle(cells, _rank(q, count), at_least_ns, at_most_ns) if count else None
+
+
+def _check(q: float) -> None:
+    if not 0.0 <= q <= 1.0:
+        raise ValueError(f"q must be between 0 and 1, not {q!r}")
+
+
+def _rank(q: float, count: int) -> int:
+    # ceil without float surprises: 0.1 * 30 is 3.0000000000000004, which is rank 3.
+    return min(count, max(1, -int(-q * count * (1 - 1e-12) // 1)))
+
+
+def _middle(
+    cells: Iterable[tuple[int, int]], rank: int, at_least_ns: int, at_most_ns: int
+) -> float:
+    """The middle of the cell that holds a rank, in ms."""
+    seen = 0
+    for index, cell_count in cells:
+        seen += cell_count
+        if seen >= rank:
+            low = max(_lower_edge(index), at_least_ns)
+            high = min(_upper_edge(index, at_most_ns), at_most_ns)
+            return sqrt(max(low, 1) * high) / NS_PER_MS
+    raise AssertionError("unreachable: the rank is at most the count")
 
 
 def _lower_edge(index: int) -> int:

@@ -15,6 +15,7 @@ from metalscope.histogram import DurationHistogram
 from metalscope.history import History
 from metalscope.operation import OK, OperationKind
 from metalscope.snapshot import (
+    CustomMetric,
     MetalTelemetrySnapshot,
     OperationMetrics,
     OutcomeMetrics,
@@ -40,6 +41,7 @@ class Program:
     elapsed: float = 1000.0
     outcomes: dict[Name, dict[str, OutcomeMetrics]] = field(default_factory=dict)
     retired: int = 0
+    custom: tuple[CustomMetric, ...] = ()
 
     def ran(
         self,
@@ -51,6 +53,7 @@ class Program:
         device: str = "m1",
         untimed: int = 0,
         nbytes: int = 0,
+        gpu_ms: float = 0,
     ) -> None:
         known = self.outcomes.setdefault((kind, name, device), {})
         before = known.get(outcome, OutcomeMetrics(outcome, DurationHistogram()))
@@ -60,6 +63,8 @@ class Program:
             before.durations + durations,
             nbytes=before.nbytes + nbytes,
             untimed=before.untimed + untimed,
+            gpu_ns=before.gpu_ns + round(gpu_ms * MS),
+            gpu_count=before.gpu_count + (gpu_ms > 0),
         )
 
     def passes(self, by: timedelta) -> None:
@@ -75,6 +80,7 @@ class Program:
                 for (kind, name, device), outcomes in self.outcomes.items()
             ),
             resources=resources,
+            custom=self.custom,
             retired_operations=self.retired,
         )
 

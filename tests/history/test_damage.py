@@ -57,6 +57,12 @@ def opens_and_writes_on(path: Path) -> Said:
             keys = history.keys()
             for key in keys[:4]:
                 history.series(key, START, later + HOUR, HOUR)
+            for step in (MINUTE / 2, HOUR):
+                history.many(keys, START, later + HOUR, step)
+                history.quantiles(keys, 0.9, START, later + HOUR, step)
+                history.durations(keys, START, later + HOUR, step)
+            history.keys(START, later)
+            history.readings()
         except HistoryError:
             pass
         if aside(path):

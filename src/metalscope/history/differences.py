@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
+from typing import Final
 
 from metalscope.histogram import EDGES_NS, DurationHistogram
+from metalscope.history.facts import CUSTOM
 from metalscope.history.figures import OperationFigures
 from metalscope.operation import OK
-from metalscope.snapshot import MetalTelemetrySnapshot, OperationMetrics, OutcomeMetrics
+from metalscope.snapshot import (
+    CustomMetric,
+    MetalTelemetrySnapshot,
+    OperationMetrics,
+    OutcomeMetrics,
+)
 
 __all__ = ["Label", "ReadingOfOne", "State", "Tick", "difference"]
 
@@ -53,7 +60,8 @@ class ReadingOfOne:
 class Tick:
     """What one collection adds to the past. ``seconds`` is the time it stands for.
 
-    ``everything`` is all operations together; ``operations`` holds those that moved.
+    ``everything`` is all operations together; ``operations`` holds those that moved. ``custom`` are
+    the program's own metrics, as readings.
     """
 
     timestamp: datetime
@@ -61,6 +69,7 @@ class Tick:
     everything: OperationFigures
     operations: Mapping[Label, OperationFigures] = field(default_factory=dict)
     readings: Mapping[Label, ReadingOfOne] = field(default_factory=dict)
+    custom: Mapping[Label, ReadingOfOne] = field(default_factory=dict)
 
 
 def difference(before: State | None, now: State, snapshot: MetalTelemetrySnapshot) -> Tick:
@@ -92,6 +101,7 @@ def difference(before: State | None, now: State, snapshot: MetalTelemetrySnapsho
         everything=everything,
         operations=moved,
         readings=_readings(snapshot),
+        custom=_custom(snapshot),
     )
 
 
@@ -103,6 +113,26 @@ def _readings(snapshot: MetalTelemetrySnapshot) -> dict[Label, ReadingOfOne]:
             label = (one.kind.value, one.name, one.device)
             readings[label] = ReadingOfOne(float(one.current), one.unit, limit)
     return readings
+
+
+def _custom(snapshot: MetalTelemetrySnapshot) -> dict[Label, ReadingOfOne]:
+    """Counters, as their totals, and gauges; of a histogram no single number says what it was."""
+    return {
+        (CUSTOM, _as_prometheus_writes(one), ""): ReadingOfOne(float(one.value), "", None)
+        for one in snapshot.custom
+        if one.kind != "histogram" and isfinite(one.value)
+    }
+
+
+def _as_prometheus_writes(metric: CustomMetric) -> str:
+    """Name and labels (Prometheus, "Text format details")."""
+    if not metric.labels:
+        return metric.name
+    labels = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in metric.labels)
+    return f"{metric.name}{{{labels}}}"
+
+
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 def _gained(before: OperationMetrics | None, now: OperationMetrics) -> OperationFigures:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from metalscope.sqlite_file.opening import DamagedFileError
 
-__all__ = ["DamagedRowError", "OperationFigures", "ReadingFigures", "pack_cells", "unpack_cells"]
+__all__ = [
+    "DamagedRowError",
+    "OperationFigures",
+    "ReadingFigures",
+    "add_packed",
+    "pack_cells",
+    "unpack_cells",
+]
 
 _LARGEST: Final = 2**63 - 1  # what an INTEGER of SQLite holds
 _TOO_LARGE: Final = 2**64
@@ -168,8 +176,45 @@ def unpack_cells(packed: Any) -> dict[int, int]:
     Raises:
         DamagedRowError: it was not made so.
     """
+    cells: dict[int, int] = defaultdict(int)
+    add_packed(packed, cells)
+    cell = max(cells, default=0)
+    if cell >= _MOST_CELLS:
+        raise DamagedRowError(f"there is no cell {cell}")
+    return dict(cells)
+
+
+def add_packed(packed: Any, cells: dict[int, int]) -> None:
+    """Add what :func:`pack_cells` was given to ``cells``, which has a 0 for what it lacks. Whether
+    there are such cells is for the caller to see.
+
+    Raises:
+        DamagedRowError: it was not made so.
+    """
     if type(packed) is not bytes:
         raise DamagedRowError("cells are no bytes")
+    # Nearly always only the first distance takes a second byte: the rest is then a byte a number.
+    if len(packed) > 1:
+        if packed[0] < 0x80:
+            cell, rest = packed[0], packed[1:]
+        else:
+            cell, rest = packed[0] & 0x7F | packed[1] << 7, packed[2:]
+        if rest.isascii() and len(rest) % 2 and cell < _MOST_CELLS:
+            numbers = iter(rest)
+            cells[cell] += next(numbers)
+            for distance in numbers:
+                cell += distance
+                cells[cell] += next(numbers)
+            return
+    pairs = _unpacked(packed)
+    cell = 0
+    for distance, count in zip(pairs[::2], pairs[1::2], strict=True):
+        cell += distance
+        cells[cell] += count
+
+
+def _unpacked(packed: bytes) -> list[int]:
+    """The LEB128 numbers, of which there are two for each cell."""
     numbers: list[int] = []
     number = shift = 0
     for byte in packed:
@@ -184,14 +229,7 @@ def unpack_cells(packed: Any) -> dict[int, int]:
             raise DamagedRowError("a number in the cells has no end")
     if shift or len(numbers) % 2:
         raise DamagedRowError("cells end too early")
-    cells: dict[int, int] = {}
-    cell = 0
-    for distance, count in zip(numbers[::2], numbers[1::2], strict=True):
-        cell += distance
-        cells[cell] = count
-    if cell >= _MOST_CELLS:
-        raise DamagedRowError(f"there is no cell {cell}")
-    return cells
+    return numbers
 
 
 def _failures(text: Any) -> dict[str, int]:

@@ -48,6 +48,8 @@ class History(HistoryReader):
         on_error: told of what goes wrong inside, as (room, exception).
         elapsed: seconds that only ever grow.
         now: the time of day, for names of files set aside.
+        only_from_now: whether to leave out what the program counted more than a minute before the
+            first snapshot, and not to take it for what just happened.
 
     Raises:
         ConfigurationError: the path cannot be used: not a file, not writable, written by another
@@ -61,6 +63,7 @@ class History(HistoryReader):
         on_error: Callable[[str, BaseException], None],
         elapsed: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = utc_now,
+        only_from_now: bool = False,
     ) -> None:
         if options.path is None:
             raise ConfigurationError("history.path: must be set for a history to be kept")
@@ -74,7 +77,14 @@ class History(HistoryReader):
         prepare(file)
         self._lock: int | None = take_alone(file)
         try:
-            self._writer = Writer(file, options, on_error=on_error, elapsed=elapsed, now=now)
+            self._writer = Writer(
+                file,
+                options,
+                on_error=on_error,
+                elapsed=elapsed,
+                now=now,
+                only_from_now=only_from_now,
+            )
             self._thread = threading.Thread(
                 target=self._run, name="metalscope-history", daemon=True
             )

@@ -4,34 +4,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Final
 
 from metalscope.forecast.base import Series
 from metalscope.history.answers import (
     Reading,
     covered_seconds,
-    finest,
+    exactly,
+    numbers_of,
     operation_rows,
     operations_chosen,
-    values_of,
-    what_of,
+    series_within,
 )
 from metalscope.history.facts import (
     HistoryError,
     Measure,
     OperationTotals,
     Outcomes,
+    ReadingFacts,
     SeriesKey,
+    StepDurations,
 )
 from metalscope.history.figures import DamagedRowError, OperationFigures
-from metalscope.history.schema import ALL, READING, TIERS
-from metalscope.history.windows import Window, parts_of
-from metalscope.moments import moment
+from metalscope.history.schema import READING, TIERS
+from metalscope.history.spread import cells_by_step, quantiles_of
+from metalscope.history.steps import Values, values_of
+from metalscope.history.totals import totals_of
+from metalscope.history.windows import Window, parts_of, two_ticks, width_that_reaches
+from metalscope.moments import microseconds, moment
 from metalscope.sqlite_file.opening import connect_readonly
 
 if TYPE_CHECKING:
@@ -52,28 +57,47 @@ class HistoryReader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def keys(self) -> tuple[SeriesKey, ...]:
-        """Every series that is kept, in order; those of all operations together first."""
+    def keys(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[SeriesKey, ...]:
+        """Every series that is kept, in order; those of all operations together first. Of each
+        operation there are ``operations``, ``errors`` and ``duration_ms``.
+
+        Args:
+            since, until: where both are given, only those of which something is known from
+                ``since`` until before ``until``.
+        """
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT what, kind, name, device FROM series ORDER BY what, kind, name, device"
+                "SELECT id, what, kind, name, device FROM series ORDER BY what, kind, name, device"
             ).fetchall()
+            if since is not None and until is not None:
+                within = series_within(connection, since, until)
+                rows = [row for row in rows if row[0] in within]
         keys = []
-        for what, *label in rows:
+        for _, what, *label in rows:
             measures = ("resource",) if what == READING else _MEASURES
             keys += [SeriesKey(measure, *label) for measure in measures]
         # "all" comes before "operation" and "reading".
         return tuple(keys)
 
+    def readings(self) -> dict[SeriesKey, ReadingFacts]:
+        """Unit and limit of every reading that is kept, as last told."""
+        found = {}
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT kind, name, device, unit, ceiling FROM series WHERE what = ?", (READING,)
+            )
+            for *label, unit, ceiling in rows:
+                if type(ceiling) not in {int, float, NoneType}:
+                    raise DamagedRowError(f"{ceiling!r} is no limit")
+                found[SeriesKey("resource", *label)] = ReadingFacts(str(unit), ceiling)
+        return found
+
     def limit(self, key: SeriesKey) -> float | None:
         """What a reading cannot pass, in its unit, as last told; ``None`` where no one says."""
-        with self._reading() as connection:
-            row = connection.execute(
-                "SELECT ceiling FROM series WHERE what = ? AND kind = ? AND name = ? "
-                "AND device = ?",
-                (what_of(key), key.kind, key.name, key.device),
-            ).fetchone()
-        return None if row is None or row[0] is None else float(row[0])
+        facts = self.readings().get(key)
+        return None if facts is None else facts.limit
 
     def span(self) -> tuple[datetime, datetime] | None:
         """The first and the last moment of which something is known; ``None`` if there is none."""
@@ -116,10 +140,98 @@ class HistoryReader:
             ValueError: the step is not longer than zero, or ``until`` not after ``since``, or
                 there would be more than 1,000,000 values.
         """
+        return self.many([key], since, until, step, reading=reading)[0]
+
+    def many(
+        self,
+        keys: Sequence[SeriesKey],
+        since: datetime,
+        until: datetime,
+        step: timedelta,
+        *,
+        reading: Reading = "mean",
+        together: bool = False,
+    ) -> tuple[Series, ...]:
+        """The values of many series, read at once, in the order of the keys; else as
+        :meth:`series`.
+
+        Args:
+            keys: which.
+            since, until, step, reading: as in :meth:`series`.
+            together: answer with one series instead, of all these operations as one.
+
+        Raises:
+            ValueError: as :meth:`series`, or ``together`` is asked of readings, or of different
+                measures.
+        """
         window = Window.of(since, until, step)
         with self._reading() as connection:
-            values = values_of(connection, window, key, reading)
-        return Series(window.start_ms / 1000, window.step_ms / 1000, values)
+            values = values_of(connection, window, keys, reading, together=together)
+        return _as_series(window, values)
+
+    def quantiles(
+        self,
+        keys: Sequence[SeriesKey],
+        q: float,
+        since: datetime,
+        until: datetime,
+        step: timedelta,
+        *,
+        together: bool = False,
+    ) -> tuple[Series, ...]:
+        """The ``q`` quantile, 0..1, in ms, of operations that went well and were timed in a step,
+        in the order of the keys, whose measure does not count. ``None`` where there were none.
+
+        Args:
+            keys: which operations.
+            q: the share of durations that are no longer.
+            since, until, step: as in :meth:`series`.
+            together: answer with one series instead, of all these operations as one.
+
+        Raises:
+            ValueError: as :meth:`series`, or ``q`` is outside 0..1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"q must be between 0 and 1, not {q!r}")
+        window = Window.of(since, until, step)
+        with self._reading() as connection:
+            values = quantiles_of(connection, window, q, keys, together=together)
+        return _as_series(window, values)
+
+    def durations(
+        self, keys: Sequence[SeriesKey], since: datetime, until: datetime, step: timedelta
+    ) -> StepDurations:
+        """How long these operations took, all as one, step by step. Their measure does not count.
+
+        Args:
+            keys: which operations.
+            since, until, step: as in :meth:`series`.
+
+        Raises:
+            ValueError: as :meth:`series`.
+        """
+        window = Window.of(since, until, step)
+        with self._reading() as connection:
+            numbers = list(numbers_of(connection, keys).values())
+            cells = tuple(
+                (number, cell, count)
+                for _, number, cells in cells_by_step(connection, window, numbers, together=True)
+                for cell, count in cells
+            )
+        return StepDurations(window.start_ms / 1000, window.step_ms / 1000, window.steps, cells)
+
+    def step_that_reaches(self, since: datetime, step: timedelta) -> timedelta:
+        """The shortest time, no shorter than ``step``, of which every one from ``since`` on has a
+        value where telemetry ran.
+
+        Two ticks are in it, since a tick is part of the step in which it ended. Of a time of which
+        single ticks are forgotten it is at least a minute, and an hour where minutes are.
+        """
+        since_ms = microseconds(since) // 1000
+        with self._reading() as connection:
+            width = width_that_reaches(connection, since_ms)
+            ticks = two_ticks(connection, since_ms)
+        return max(step, timedelta(milliseconds=max(width, ticks)))
 
     def outcomes(
         self, since: datetime, until: datetime, step: timedelta, operation: str = "*"
@@ -157,35 +269,15 @@ class HistoryReader:
         """What ran from ``since`` until before ``until``, as exactly as it is kept: all operations
         together first, then each, the busiest first.
         """
-        totals: dict[int, OperationFigures] = {}
         with self._reading() as connection:
-            labels = {
-                series: (what, kind, name, device)
-                for series, what, kind, name, device in connection.execute(
-                    "SELECT id, what, kind, name, device FROM series WHERE what <> ?", (READING,)
-                )
-            }
-            for part in finest(connection, since, until):
-                for _, series, figures in operation_rows(connection, part, list(labels)):
-                    totals.setdefault(series, OperationFigures()).add(figures)
-        ordered = sorted(
-            totals.items(), key=lambda one: (labels[one[0]][0] != ALL, -one[1].operations)
-        )
-        return tuple(
-            OperationTotals(
-                *labels[series][1:],
-                one.operations, one.errors, one.timed, one.busy_ns, one.at_least_ns,
-                one.at_most_ns, one.nbytes, one.gpu_ns, one.gpu_count,
-            )
-            for series, one in ordered
-        )  # fmt: skip
+            return totals_of(connection, since, until)
 
     def covered(self, since: datetime, until: datetime) -> float:
         """How many seconds of that time telemetry ran."""
         with self._reading() as connection:
             return sum(
                 seconds
-                for part in finest(connection, since, until)
+                for part in exactly(connection, since, until)
                 for _, seconds in covered_seconds(connection, part, 1)
             )
 
@@ -207,3 +299,7 @@ class HistoryReader:
 
     def _connect(self) -> Connection:
         return connect_readonly(self.path)
+
+
+def _as_series(window: Window, values: list[Values]) -> tuple[Series, ...]:
+    return tuple(Series(window.start_ms / 1000, window.step_ms / 1000, one) for one in values)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from metalscope.history.differences import Label, ReadingOfOne, Tick
+from metalscope.history.facts import CUSTOM
 from metalscope.history.figures import ReadingFigures
 from metalscope.history.retention import (
     forget,
@@ -62,6 +63,7 @@ class Store:
         self._connection = self._file.connection
         self._series: dict[tuple[str, Label], int] = {}
         self._ceilings: dict[int, float | None] = {}
+        self._custom = 0
         try:
             self._load_series()
         except BaseException:
@@ -89,11 +91,11 @@ class Store:
         Raises:
             sqlite3.Error, DamagedRowError: nothing of it is written.
         """
-        known, ceilings = dict(self._series), dict(self._ceilings)
+        known, ceilings, custom = dict(self._series), dict(self._ceilings), self._custom
         try:
             self._file.in_transaction(self._write, tick, run)
         except BaseException:
-            self._series, self._ceilings = known, ceilings
+            self._series, self._ceilings, self._custom = known, ceilings, custom
             raise
 
     def keep_limits(self, now: datetime) -> None:
@@ -121,16 +123,13 @@ class Store:
         at = _milliseconds(tick.timestamp)
         operations = {self._series_of_all(): tick.everything}
         # Readings first: a program has a fixed number of them, and any number of operations.
-        readings = {
-            series: ReadingFigures.of_one(reading.value)
-            for label, reading in tick.readings.items()
-            if (series := self._series_of_reading(label, reading)) is not None
-        }
+        readings = self._readings(tick.readings)
         busiest_first = sorted(tick.operations.items(), key=lambda one: -one[1].operations)
         for label, figures in busiest_first:
             series = self._series_of(OPERATION, label)
             if series is not None:
                 operations[series] = figures
+        readings.update(self._readings(tick.custom))
         insert_tick(self._connection, Stretch(at, 1, tick.seconds, operations, readings))
         self._connection.execute(
             "INSERT INTO about(key, value) VALUES ('run', ?) "
@@ -138,6 +137,13 @@ class Store:
             (run,),
         )
         fold(self._connection, at)
+
+    def _readings(self, readings: Mapping[Label, ReadingOfOne]) -> dict[int, ReadingFigures]:
+        return {
+            series: ReadingFigures.of_one(reading.value)
+            for label, reading in readings.items()
+            if (series := self._series_of_reading(label, reading)) is not None
+        }
 
     def _series_of_reading(self, label: Label, reading: ReadingOfOne) -> int | None:
         series = self._series_of(READING, label, reading.unit)
@@ -161,10 +167,18 @@ class Store:
         stored = _storable(kind), _storable(name), _storable(device)
         if stored != label:
             return self._series_of(what, stored, unit)
-        if len(self._series) > self._options.max_series:
+        if len(self._series) > self._options.max_series or (
+            kind == CUSTOM and what == READING and self._has_half_of_custom()
+        ):
             self.overflowed += 1
             return None
         return self._make_series(what, label, unit)
+
+    def _has_half_of_custom(self) -> bool:
+        """Whether the program's own metrics have as much of the room as they may: of those there
+        may be more than of all else, and operations that come later must find a place.
+        """
+        return 2 * self._custom >= self._options.max_series
 
     def _make_series(self, what: str, label: Label, unit: str) -> int:
         made = self._connection.execute(
@@ -173,6 +187,7 @@ class Store:
         )
         assert made.lastrowid is not None  # noqa: S101 - for the type checker
         self._series[what, label] = made.lastrowid
+        self._custom += what == READING and label[0] == CUSTOM
         return made.lastrowid
 
     def _load_series(self) -> None:
@@ -181,6 +196,7 @@ class Store:
         ).fetchall()
         self._series = {(what, tuple(label)): series for series, what, *label, _ in rows}
         self._ceilings = {series: ceiling for series, *_, ceiling in rows}
+        self._custom = sum(what == READING and kind == CUSTOM for _, what, kind, *_ in rows)
 
     def _keep_to_time(self, at: int) -> None:
         if self._kept_minute != at // MINUTE_MS:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from metalscope.history.schema import TIERS, Tier
@@ -13,7 +16,15 @@ from metalscope.moments import microseconds
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-__all__ = ["Part", "Window", "finest_parts", "parts_of"]
+__all__ = [
+    "Part",
+    "Window",
+    "exact_parts",
+    "parts_of",
+    "stretches",
+    "two_ticks",
+    "width_that_reaches",
+]
 
 MOST_STEPS: Final = 1_000_000
 
@@ -83,12 +94,85 @@ def parts_of(connection: Connection, window: Window) -> list[Part]:
     return parts
 
 
-def finest_parts(connection: Connection, since: int, until: int) -> list[Part]:
-    """The finest tiers that still have each part of the time from ``since`` until ``until``, in ms.
+def stretches(window: Window, parts: list[Part], most: int) -> Iterator[list[Part]]:
+    """The parts, cut where steps begin so that each piece of time has at most ``most`` steps."""
+    length = max(1, most) * window.step_ms
+    for since in range(window.start_ms, window.end_ms, length):
+        until = since + length
+        pieces = [
+            Part(part.tier, max(part.since, since), min(part.until, until))
+            for part in parts
+            if part.since < until and since < part.until
+        ]
+        if pieces:
+            yield pieces
+
+
+def width_that_reaches(connection: Connection, since: int) -> int:
+    """For how long the rows stand, in ms, of the finest tier that still reaches back to ``since``,
+    in ms since the epoch; of the coarsest where none does.
+
+    Of what it lacks at its beginning, as long as one of the next tier's rows is overlooked: what is
+    forgotten meanwhile must not change how finely the whole is shown.
 
     Raises:
         sqlite3.Error, DamagedRowError: it cannot be read.
     """
+    for tier, coarser in pairwise(TIERS):
+        if kept_since(connection, tier) <= since + coarser.width_ms:
+            return tier.width_ms
+    return TIERS[-1].width_ms
+
+
+def two_ticks(connection: Connection, since: int) -> int:
+    """How long two of the latest ticks from ``since`` on take, in ms, rounded so that it stays the
+    same from one to the next; 0 where there are none.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    rows = connection.execute(
+        "SELECT CAST(seconds AS REAL) FROM covered_ticks WHERE at >= ? ORDER BY at DESC LIMIT 99",
+        (since,),
+    ).fetchall()
+    seconds = 2 * median([length for (length,) in rows]) if rows else 0.0
+    return round(1000 * (round(seconds) if seconds >= 1 else round(seconds, 1)))
+
+
+def exact_parts(connection: Connection, since: int, until: int) -> list[Part]:
+    """The time from ``since`` until ``until``, in ms, as exactly as it is kept, of as few rows as
+    say the same: whole hours and minutes are read as such, since the tiers agree.
+
+    Raises:
+        sqlite3.Error, DamagedRowError: it cannot be read.
+    """
+    return [
+        fewer
+        for part in _finest_parts(connection, since, until)
+        for fewer in _of_fewer_rows(connection, part)
+    ]
+
+
+def _of_fewer_rows(connection: Connection, part: Part) -> Iterator[Part]:
+    """The same, with what is whole in it from the next coarser tier."""
+    since = until = part.since
+    if part.tier is not TIERS[-1]:
+        coarser = TIERS[TIERS.index(part.tier) + 1]
+        width = coarser.width_ms
+        since = -(-max(part.since, kept_since(connection, coarser)) // width) * width
+        until = min(part.until, folded_until(connection, coarser)) // width * width
+    if since >= until:
+        yield part
+        return
+    if part.since < since:
+        yield Part(part.tier, part.since, since)
+    yield from _of_fewer_rows(connection, Part(coarser, since, until))
+    if until < part.until:
+        yield Part(part.tier, until, part.until)
+
+
+def _finest_parts(connection: Connection, since: int, until: int) -> list[Part]:
+    """The finest tiers that still have each part of some time, in ms since the epoch."""
     parts = []
     for tier, finer in zip(TIERS[::-1], (*TIERS[-2::-1], None), strict=True):
         ends = until

@@ -31,6 +31,9 @@ class Writer:
     What a snapshot adds is counted from the last that was written, so what could not be written is
     in the next that can.
 
+    Where ``only_from_now``, what a run counted more than a minute before its first snapshot here is
+    left out, for no one can say when it was.
+
     Raises:
         ConfigurationError: as :class:`~metalscope.history.history.History`.
     """
@@ -43,8 +46,10 @@ class Writer:
         on_error: Callable[[str, BaseException], None],
         elapsed: Callable[[], float],
         now: Callable[[], datetime],
+        only_from_now: bool = False,
     ) -> None:
         self._on_error = on_error
+        self._only_from_now = only_from_now
         self._written: State | None = None
         self._overflowed = 0
         self._kept: KeptOpen[Store] = KeptOpen(
@@ -97,7 +102,7 @@ class Writer:
     def _commit(self, store: Store, snapshot: MetalTelemetrySnapshot, now: State) -> None:
         run = run_of(now.started_at)
         tick = difference(self._written, now, snapshot)
-        if self._written is None and store.run() == run:
+        if self._written is None and (store.run() == run or self._began_long_ago(now)):
             # An earlier history of this same run has counted up to some point.
             tick = replace(tick, seconds=0.0, everything=OperationFigures(), operations={})
         store.commit(tick, run=run)
@@ -109,6 +114,9 @@ class Writer:
                 self._kept.begin_anew(error)
             else:
                 self._on_error(ROOM, error)
+
+    def _began_long_ago(self, now: State) -> bool:
+        return self._only_from_now and now.timestamp - now.started_at > _LATEST
 
     @property
     def _store(self) -> Store | None:
