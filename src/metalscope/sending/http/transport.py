@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpAnswer", "HttpTransport", "TransportError", "judge", "result_of_error"]
 
 LARGEST_ANSWER: Final = 1024 * 1024
-"""Bytes of a body that are read; a longer one is no answer to metrics."""
+"""Bytes of a body that are read where no one asks for more; few answers to metrics are longer."""
 
 _MOST_IDLE: Final = 4
 _FRAMING: Final = frozenset(
@@ -55,11 +55,13 @@ class HttpTransport:
         *,
         timeout: timedelta,
         auth: Literal["authorization", "none"],
+        largest_answer: int = LARGEST_ANSWER,
     ) -> None:
         self._options = options
         self._route = route
         self._seconds = timeout.total_seconds()
         self._auth = auth
+        self._largest = largest_answer
         self._key = secret_source(options)
         self._mask = Mask()
         self.start_at_zero()
@@ -78,6 +80,7 @@ class HttpTransport:
         *,
         timeout: timedelta,
         auth: Literal["authorization", "none"] = "authorization",
+        largest_answer: int = LARGEST_ANSWER,
     ) -> HttpTransport:
         """A transport to ``url``, or to ``options.endpoint``.
 
@@ -89,6 +92,7 @@ class HttpTransport:
             auth: ``authorization`` sends the key as ``Authorization``: ``Basic`` (RFC 7617) where
                 ``options.user`` is set, else ``Bearer`` (RFC 6750). A header of that name in the
                 options takes its place.
+            largest_answer: bytes of a body that are read at most.
 
         Raises:
             ConfigurationError: the URL, a header, the proxy or a file of TLS is not usable.
@@ -96,7 +100,8 @@ class HttpTransport:
         """
         url = url if url is not None else options.endpoint
         _check(options, url, auth)
-        return cls(options, Route.of(options, url or ""), timeout=timeout, auth=auth)
+        route = Route.of(options, url or "")
+        return cls(options, route, timeout=timeout, auth=auth, largest_answer=largest_answer)
 
     @property
     def url(self) -> str:
@@ -236,7 +241,7 @@ class HttpTransport:
         from urllib3.exceptions import DecodeError, ProtocolError  # noqa: PLC0415
 
         parts: list[bytes] = []
-        left = LARGEST_ANSWER
+        left = self._largest
         try:
             # In small pieces: what is compressed may be far larger than what came.
             while left >= 0 and (part := response.read(16 * 1024)):
@@ -250,7 +255,7 @@ class HttpTransport:
         if left < 0:
             connection.close()
             if response.status < 400:
-                size = f"{LARGEST_ANSWER // 1024} KiB"
+                size = f"{self._largest // 1024} KiB"
                 raise TransportError(
                     Reason.GARBAGE, f"{self.peer}: the answer is longer than {size}"
                 )
