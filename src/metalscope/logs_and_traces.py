@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metalscope.recorder import Recorder, Recording, Series
     from metalscope.sink_status import SinkStatus
     from metalscope.snapshot import Exemplar, MetalTelemetrySnapshot, NotableOperation
+    from metalscope.tails import Tails
     from metalscope.traced import TracedRecording
     from metalscope.traces.starting import RunningSpans
     from metalscope.traces.tracer import Tracer
@@ -76,8 +77,14 @@ class LogsAndTraces:
         self._spans: RunningSpans | None = None
         self.tracer: Tracer | None = None
         """Makes spans; ``None`` where ``traces.enabled`` is false."""
+        self.tails: Tails | None = None
+        """The latest records and spans, for the page; ``None`` where no server is enabled."""
         self._traced: TracedRecording | None = None
         self._watch: OperationWatch | None = None
+        if options.server.enabled:
+            from metalscope.tails import Tails  # noqa: PLC0415 - only where somebody may look
+
+            self.tails = Tails.of(options)
         if options.enabled:
             self._trace()
             self._look()
@@ -128,11 +135,18 @@ class LogsAndTraces:
         from metalscope.sending.resource import resource_here  # noqa: PLC0415
         from metalscope.traces.starting import start_traces  # noqa: PLC0415
 
+        sanitizer = sanitizer_of(self._options)
+        recent = None
+        if self.tails is not None:
+            recent = self.tails.begin_spans(sanitizer, self._on_error)
+            settle = recent.settle
+            telemetry.on_shutdown(telemetry.subscribe(lambda _: settle()))
         self._spans = spans = start_traces(
             self._options.traces,
-            sanitizer=sanitizer_of(self._options),
+            sanitizer=sanitizer,
             resource=resource_here(self._options.export.service_name),
             on_error=self._on_error,
+            recent=recent,
         )
         telemetry.on_shutdown(spans.close)
         tracer.hand_to(spans.sinks, always=spans.always, sanitized=spans.sanitized)
@@ -181,7 +195,7 @@ class LogsAndTraces:
 
             with self._lock:
                 if self._logger is None:
-                    logger = logger_of(self._options, on_error=self._on_error)
+                    logger = logger_of(self._options, on_error=self._on_error, tails=self.tails)
                     telemetry.on_shutdown(self._close_log)
                     self._logger = logger
                 return self._logger

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from metalscope.report import MetalProductionReport
     from metalscope.sensors.base import Sensor
     from metalscope.server import RunningServer
+    from metalscope.tails import Tails
     from metalscope.traces.block import SpanBlock
     from metalscope.traces.no_span import NoSpan
     from metalscope.traces.tracer import Tracer
@@ -172,6 +173,11 @@ class MetalTelemetryManager(Recording):
     def tracer(self) -> Tracer | None:
         """Makes spans; ``None`` where ``traces.enabled`` is false."""
         return self._told.tracer
+
+    @property
+    def tails(self) -> Tails | None:
+        """The latest records and spans, for the page; ``None`` where no server is enabled."""
+        return self._told.tails
 
     @property
     def log(self) -> MetalProductionLogger:

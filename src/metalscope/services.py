@@ -218,6 +218,7 @@ def _group(manager: MetalTelemetryManager, file: ProcessFile) -> ProcessGroup:
         # This file alone: the manager's other consumers are fed by its tick.
         refresh=lambda: file.write(manager.get_snapshot()),
     )
+    group.tails = manager.tails
     group.start()
     manager.on_shutdown(group.stop)
     return group

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metalscope.export_options import Audience
     from metalscope.logs.running import RunningSink
 
-__all__ = ["ROOM", "THREAD_NAME", "CleansRecords", "Flusher"]
+__all__ = ["ROOM", "THREAD_NAME", "CleansRecords", "Flusher", "KeepsRecords"]
 
 ROOM: Final = "logs"
 """What goes wrong here is told under this name."""
@@ -37,6 +37,16 @@ class CleansRecords(Protocol):
         ...
 
 
+class KeepsRecords(Protocol):
+    """What is asked of :class:`~metalscope.logs.recent.RecentRecords`."""
+
+    audience: Final[Audience]  # type: ignore[misc]
+
+    def take(self, records: Sequence[LogRecord | None]) -> None:
+        """Keep these, sanitized for ``audience``; ``None`` is one that could not be."""
+        ...
+
+
 class Flusher:
     """Empties the buffer on a thread of its own: each ``interval``, and when it is rung.
 
@@ -50,6 +60,7 @@ class Flusher:
         interval: longest time, in s, until it looks into the buffer by itself.
         urgent: whether what is handed over is urgent always, not only from error on.
         on_error: told of what goes wrong, as (room, exception).
+        tail: what keeps the latest records here; it is no sink.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class Flusher:
         interval: float,
         urgent: bool,
         on_error: Callable[[str, BaseException], None],
+        tail: KeepsRecords | None = None,
     ) -> None:
         self._buffer = buffer
         self._sanitizer = sanitizer
@@ -68,6 +80,7 @@ class Flusher:
         self._interval = min(interval, threading.TIMEOUT_MAX)
         self._urgent = urgent
         self._on_error = on_error
+        self._tail = tail
         self.start_at_zero()
 
     def start_at_zero(self) -> None:
@@ -187,6 +200,22 @@ class Flusher:
             except BaseException as error:  # noqa: BLE001 - law: one sink is not to harm another
                 self.lost[running.options.name] += len(lines)
                 self._report(error)
+        if self._tail is not None:
+            self._keep(self._tail, records, by_audience)
+
+    def _keep(
+        self,
+        tail: KeepsRecords,
+        records: Sequence[LogRecord],
+        by_audience: Mapping[Audience, Sequence[LogRecord | None]],
+    ) -> None:
+        clean = by_audience.get(tail.audience)
+        if clean is None:
+            clean = [self._sanitized(record, tail.audience) for record in records]
+        try:
+            tail.take(clean)
+        except Exception as error:  # noqa: BLE001 - law: the records are with the sinks already
+            self._report(error)
 
     def _made(self, entries: Sequence[Entry]) -> Iterable[LogRecord]:
         for entry in entries:

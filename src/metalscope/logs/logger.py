@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import logging
 
     from metalscope.log_options import LoggingOptions
+    from metalscope.logs.flusher import KeepsRecords
     from metalscope.logs.processor import StructlogProcessor
     from metalscope.logs.running import RunningSink
     from metalscope.sink_status import SinkStatus
@@ -52,6 +53,7 @@ class MetalProductionLogger(Says):
         sanitizer: what no record gets past on its way to a sink.
         sinks: where records go to, running.
         on_error: told of what goes wrong inside, as (room, exception).
+        tail: what keeps the latest records in memory besides.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class MetalProductionLogger(Says):
         sanitizer: CleansRecords,
         sinks: Sequence[RunningSink],
         on_error: Callable[[str, BaseException], None],
+        tail: KeepsRecords | None = None,
     ) -> None:
         self._sinks = tuple(sinks)
         self._on_error = on_error
@@ -83,6 +86,7 @@ class MetalProductionLogger(Says):
             interval=options.buffer_flush_interval.total_seconds(),
             urgent=not options.enable_buffering,
             on_error=on_error,
+            tail=tail,
         )
         self._full_at = (options.max_buffer_size + 1) // 2 if options.enable_buffering else 1
         self._closed = False
@@ -240,6 +244,10 @@ class MetalProductionLogger(Says):
         from metalscope.logs.processor import structlog_logger  # noqa: PLC0415 - as above
 
         return structlog_logger(self, **bound)
+
+    def drain(self, timeout: float) -> bool:
+        """Wait, in s, until all that was logged before was handed to the sinks; whether it was."""
+        return self._flusher.drain(timeout)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was logged before is over in every sink.

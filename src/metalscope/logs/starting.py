@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metalscope.alerts.manager import MetalAlertsManager
     from metalscope.options import MetalTelemetryOptions
     from metalscope.snapshot import MetalTelemetrySnapshot
+    from metalscope.tails import Tails
 
 __all__ = ["log_events", "logger_of"]
 
@@ -42,9 +43,12 @@ class EventSource(Protocol):
 
 
 def logger_of(
-    options: MetalTelemetryOptions, *, on_error: Callable[[str, BaseException], None]
+    options: MetalTelemetryOptions,
+    *,
+    on_error: Callable[[str, BaseException], None],
+    tails: Tails | None = None,
 ) -> MetalProductionLogger:
-    """One whose sinks are running.
+    """One whose sinks are running, and whose latest records are in ``tails`` from now on.
 
     Raises:
         ConfigurationError: a sink, its spool or its settings cannot be used.
@@ -52,14 +56,20 @@ def logger_of(
     """
     logging = options.logging
     make_ids_by(logging.correlation_ids)
-    return MetalProductionLogger(
+    sanitizer = sanitizer_of(options)
+    recent = None if tails is None else tails.begin_records(sanitizer)
+    logger = MetalProductionLogger(
         logging,
-        sanitizer=sanitizer_of(options),
+        sanitizer=sanitizer,
         sinks=sinks_of(
             logging, resource=resource_here(options.export.service_name), on_error=on_error
         ),
         on_error=on_error,
+        tail=recent,
     )
+    if recent is not None:
+        recent.drained_by(logger.drain)
+    return logger
 
 
 def log_events(

@@ -29,6 +29,7 @@ from metalscope.snapshot import (
 
 if TYPE_CHECKING:
     from metalscope.alerts.manager import MetalAlertsManager
+    from metalscope.tails import Tails
 
 __all__ = ["ProcessGroup"]
 
@@ -73,6 +74,8 @@ class ProcessGroup:
         self._consumers = Consumers(self._errors.report)
         self.alerts: MetalAlertsManager | None = None
         """Raises alerts over all processes; whoever starts it puts it here."""
+        self.tails: Tails | None = None
+        """The latest records and spans of the process that serves, not of the others."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metalscope-group", daemon=True)
 

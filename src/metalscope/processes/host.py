@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metalscope.consumers import Consumer
     from metalscope.logs.logger import MetalProductionLogger
     from metalscope.manager import MetalTelemetryManager
+    from metalscope.tails import Tails
 
 __all__ = ["HostWithProcesses", "with_host"]
 
@@ -44,6 +45,8 @@ class HostWithProcesses:
         """Raises alerts over all of it; whoever starts it puts it here."""
         self.log: MetalProductionLogger | None = None
         """Logs events of all of it; whoever starts it puts it here."""
+        self.tails: Tails | None = None
+        """The latest records of that log; whoever starts it puts them here."""
 
     def start(self) -> None:
         """Begin to read each tick."""

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from metalscope.sink_status import SinkStatus
     from metalscope.trace_options import TracesOptions
     from metalscope.traces.chrome import ChromeTraceFile
+    from metalscope.traces.recent import RecentSpans
     from metalscope.traces.shipping import SpanShipping
     from metalscope.traces.span import FinishedSpan
+    from metalscope.traces.tracer import SpanSink
 
 __all__ = ["RunningSpans", "start_traces"]
 
@@ -24,14 +26,15 @@ class RunningSpans:
     """What was started, for a tracer.
 
     ``shipping`` is where spans go that the program's own provider does not have, ``file`` what has
-    all of them. ``sanitized`` takes out of a span what is to be kept secret, for that provider.
-    ``closing_seconds`` is how long the end waits.
+    all of them, as ``recent`` does in memory. ``sanitized`` takes out of a span what is to be kept
+    secret, for that provider. ``closing_seconds`` is how long the end waits.
     """
 
     shipping: SpanShipping | None
     file: ChromeTraceFile | None
     sanitized: Callable[[FinishedSpan], FinishedSpan]
     closing_seconds: float
+    recent: RecentSpans | None = None
 
     @property
     def sinks(self) -> tuple[SpanShipping, ...]:
@@ -39,15 +42,15 @@ class RunningSpans:
         return () if self.shipping is None else (self.shipping,)
 
     @property
-    def always(self) -> tuple[ChromeTraceFile, ...]:
+    def always(self) -> tuple[SpanSink, ...]:
         """The sinks that have every span that is kept."""
-        return () if self.file is None else (self.file,)
+        return tuple(sink for sink in (self.file, self.recent) if sink is not None)
 
     @property
     def dropped(self) -> int:
         """Spans that found no room, or could be neither written nor encoded."""
         of_collectors = sum(sink.dropped for sink in self.sinks)
-        return of_collectors + sum(file.dropped for file in self.always)
+        return of_collectors if self.file is None else of_collectors + self.file.dropped
 
     def status(self) -> tuple[SinkStatus, ...]:
         """How each collector and the file are doing."""
@@ -56,7 +59,7 @@ class RunningSpans:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Have all that waits sent and written; whether it was over within so many s."""
-        written = all(file.flush(timeout) for file in self.always)
+        written = self.file is None or self.file.flush(timeout)
         return all(sink.flush(timeout) for sink in self.sinks) and written
 
     def close(self, timeout: float | None = None) -> None:
@@ -68,8 +71,10 @@ class RunningSpans:
             timeout: how many s each of the two may take; what the options say where none is given.
         """
         seconds = self.closing_seconds if timeout is None else timeout
-        for file in self.always:
-            file.close(seconds)
+        if self.recent is not None:
+            self.recent.close()
+        if self.file is not None:
+            self.file.close(seconds)
         for sink in self.sinks:
             sink.close(seconds)
 
@@ -80,10 +85,12 @@ def start_traces(
     sanitizer: Sanitizer,
     resource: Mapping[str, Any],
     on_error: Callable[[str, BaseException], None],
+    recent: RecentSpans | None = None,
 ) -> RunningSpans:
     """Begin to send spans to the collectors of the options, and to write their file.
 
-    Only what the options name is loaded and started.
+    Only what the options name is loaded and started. ``recent`` keeps the latest spans, where it
+    is given.
 
     Raises:
         ConfigurationError: an option of a collector, the spool or the file cannot be used; nothing
@@ -119,4 +126,5 @@ def start_traces(
         file,
         lambda span: sanitizer.span(span, Audience.INTERNAL),
         options.shutdown_timeout.total_seconds(),
+        recent,
     )
