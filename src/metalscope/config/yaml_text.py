@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from metalscope.config.files import SyntaxProblem
 
 __all__ = ["parse_yaml"]
+
+_QUOTED: Final = "text that begins with * stands in quotes"
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,14 +30,27 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def parse_yaml(text: str) -> Any:
-    """Read YAML.
+class _LoaderWithoutAliases(_Loader):
+    """The same, for text of which no part may stand for another: a few aliases can mean much."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise SyntaxProblem(
+                f"has an alias, which is not allowed here; {_QUOTED}",
+                _mark(self.peek_event().start_mark),  # type: ignore[no-untyped-call]
+            )
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str, *, aliases: bool = True) -> Any:
+    """Read YAML; where not ``aliases``, without them.
 
     Raises:
-        SyntaxProblem: it is not YAML, or a key stands twice in one mapping.
+        SyntaxProblem: it is not YAML, has an alias where none may be, or a key stands twice in one
+            mapping.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader if aliases else _LoaderWithoutAliases)  # noqa: S506 - SafeLoaders
     except yaml.MarkedYAMLError as error:
         raise SyntaxProblem(f"is not YAML: {_reason(error)}", _mark(error.problem_mark)) from None
     except yaml.YAMLError as error:
@@ -55,6 +70,8 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
     if isinstance(error, yaml.composer.ComposerError):
         another = "document" in str(error.problem)
         return "a second document begins here" if another else "an alias without its anchor"
+    if isinstance(error, yaml.scanner.ScannerError) and error.context == "while scanning an alias":
+        return f"a name is expected behind *; {_QUOTED}"
     return str(error.problem)
 
 
