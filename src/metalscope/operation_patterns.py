@@ -28,7 +28,14 @@ def operations_like(pattern: str) -> Callable[[str, str], bool]:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # Stars in a row say the same as one, and would each be tried against the others.
-    parts = re.split(r"(\*+|\?)", pattern)
-    meanings = {"*": ".*?", "?": "."}
-    return re.compile("".join(meanings.get(part[:1], re.escape(part)) for part in parts), re.DOTALL)
+    first, *rest = (_literal(part) for part in re.split(r"\*+", pattern))
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    # What is between two stars is best found as early as it can be, and never looked for again:
+    # else a name that does not fit would be tried in as many ways as the stars can share it.
+    inner = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{inner}.*{rest[-1]}", re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    return ".".join(re.escape(piece) for piece in part.split("?"))

@@ -36,7 +36,7 @@ def options_of(command: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "report", "health", "export", "doctor", "top", "version"]
+    "command", ["run", "demo", "report", "health", "export", "serve", "doctor", "top", "version"]
 )
 def test_the_page_lists_exactly_the_options_there_are(command: str):
     assert options_in(command) == options_of(COMMANDS[command])

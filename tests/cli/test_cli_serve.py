@@ -245,6 +245,42 @@ def test_a_used_port_is_one_line(start: Start, tmp_path: Path):
     end(running)
 
 
+# -- the past of a fleet ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_page_of_a_fleet_says_where_it_is_read_from(
+    start: Start, tmp_path: Path, together: bool
+):
+    source = f"prometheus=http://127.0.0.1:{free_port()}"
+    more = ["--processes", tmp_path] if together else []
+    running = start("serve", "--port", "0", "--source", source, *more)
+    with urllib.request.urlopen(f"{running.url()}/api/v1/past", timeout=20) as answer:
+        told = json.load(answer)
+    # Nothing listens there yet: the page is served all the same.
+    assert (told["source"], told["live"]) == ("prometheus", False)
+    assert source.partition("=")[2].removeprefix("http://") in told["why"]
+    end(running)
+    assert f"/metrics  source {source}\n" in running.stderr
+
+
+@pytest.mark.parametrize("source", ["http://db:9090", "prometheus=http://ada:hunter2@db:9090"])
+def test_a_source_that_is_none_is_one_line_by_its_name(source: str):
+    done = metalscope("serve", "--port", "0", "--source", source)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert done.stderr.startswith(
+        b"metalscope: error: --source = 'http"
+        if source[0] == "h"
+        else b"metalscope: error: --source = 'prometheus=http"
+    )
+    assert b"hunter2" not in done.stderr
+
+
+def test_a_unit_has_the_source_it_was_printed_with():
+    text = printed("systemd", "--source", "prometheus=http://db:9090")
+    assert unit_of(text)["Service"]["ExecStart"].endswith(" --source prometheus=http://db:9090")
+
+
 # -- service files ---------------------------------------------------------------------------------
 
 

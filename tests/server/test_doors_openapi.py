@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from doors_at_hand import keys_of
 from hypothesis import HealthCheck, Phase, given, settings
+from past_at_hand import page_of
 from schemathesis.specs.openapi.checks import (
     ignored_auth,
     missing_required_header,
@@ -60,7 +61,7 @@ def test_whatever_is_asked_by_a_role_is_answered_as_described(
     keys = keys_of(tmp_path / "keys.json")
     access = AccessOptions(keys_file=tmp_path / "keys.json", failures_per_minute=1_000_000)
     door = Access.of(access, on_error=_fail)
-    app = create_app(SourceWithAlerts(), access=door)
+    app = create_app(SourceWithAlerts(), access=door, page=page_of())
     key = keys[role].encode() if role else None
     answered: set[int] = set()
     asking = False

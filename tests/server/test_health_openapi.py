@@ -29,17 +29,18 @@ ENDLESS = "/api/v1/events"
 HOST = "testserver"
 """The name by which requests within the process are made."""
 
-OF_ALERTS = {
+ELSEWHERE = {
     path
     for path, operations in DESCRIPTION["paths"].items()
-    if any("alerts" in operation["tags"] for operation in operations.values())
+    for operation in operations.values()
+    if {"alerts", "past", "pages", "logs", "traces"} & set(operation["tags"])
 }
-"""They have a test of their own, with alerts."""
+"""They have tests of their own, with alerts and with a past."""
 
 TICKETS = "/api/v1/tickets"
 """Where a key is asked for; see the test of roles."""
 
-PATHS = sorted(set(DESCRIPTION["paths"]) - OF_ALERTS - {ENDLESS, TICKETS})
+PATHS = sorted(set(DESCRIPTION["paths"]) - ELSEWHERE - {ENDLESS, TICKETS})
 HEALTH_PATHS = [path for path in PATHS if DESCRIPTION["paths"][path]["get"]["tags"] == ["health"]]
 
 

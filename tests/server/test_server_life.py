@@ -180,19 +180,23 @@ async def test_questions_are_asked_a_bounded_number_at_a_time() -> None:
 def test_a_forked_child_does_not_keep_the_parents_port(tel: MetalTelemetryManager) -> None:
     server = start_server(tel, host="127.0.0.1", port=0)
     reading, writing = os.pipe()
+    is_up, says_so = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(says_so, b"!")
         os.close(writing)
         os.read(reading, 1)  # lives until the parent closes its end
         os._exit(0)
     os.close(reading)
     try:
+        os.read(is_up, 1)  # what is done in a child of a fork is done by now
         server.stop()
         again = start_server(tel, host="127.0.0.1", port=server.port)
         assert httpx.get(f"{again.url}/livez", trust_env=False).text == "ok\n"
         again.stop()
     finally:
-        os.close(writing)
+        for end in (writing, is_up, says_so):
+            os.close(end)
         os.waitpid(child, 0)
 
 

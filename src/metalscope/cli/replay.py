@@ -100,6 +100,7 @@ def _open(file: Path) -> Session:
 
 
 def _serve(session: Session, speed: float, host: str, port: int, *, insecure_no_auth: bool) -> int:
+    from metalscope.page_options import PageOptions  # noqa: PLC0415 - loads pydantic
     from metalscope.server import start_server  # noqa: PLC0415 - loads starlette
     from metalscope.session.replay import EmptySessionError, Replay  # noqa: PLC0415
 
@@ -110,7 +111,11 @@ def _serve(session: Session, speed: float, host: str, port: int, *, insecure_no_
         source = Replay(session, speed=speed, on_end=lambda last: _say_end(session, last))
     except EmptySessionError as error:
         raise CommandFailed(str(error), ExitCode.FAILED) from error
-    server = start_server(source, host=host, port=port, insecure_no_auth=insecure_no_auth)
+    # What is replayed was at another time than what the page calls the last minutes.
+    without_past = PageOptions(keep_past=False)
+    server = start_server(
+        source, host=host, port=port, insecure_no_auth=insecure_no_auth, page=without_past
+    )
     try:
         style = Style(colours_wanted(sys.stderr))
         page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")

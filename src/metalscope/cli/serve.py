@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import warnings
 from contextlib import ExitStack
@@ -14,9 +13,15 @@ import typer
 
 from metalscope.cli.exit_codes import ExitCode
 from metalscope.cli.help import HelpfulCommand
-from metalscope.cli.output import Style, colours_wanted, emit, say
+from metalscope.cli.output import emit, say
 from metalscope.cli.service import PROCESSES, UnitKind, command_line, hidden_home, unit
-from metalscope.cli.start import announce, server_options, start_telemetry
+from metalscope.cli.start import (
+    announce,
+    announce_server,
+    server_options,
+    source_options,
+    start_telemetry,
+)
 
 if TYPE_CHECKING:
     from metalscope.options import MetalTelemetryOptions
@@ -34,6 +39,7 @@ class ServeCommand(HelpfulCommand):
     examples = (
         ("metalscope serve", "this host's sensors, with no program of yours"),
         ("metalscope serve --processes /run/my-service", "the workers of a service besides"),
+        ("metalscope serve --source prometheus=http://db:9090", "a fleet, as Prometheus has it"),
         ("metalscope serve --print-unit launchd", "to have it started with the machine"),
     )
 
@@ -76,6 +82,14 @@ def serve(  # noqa: PLR0917 - typer passes them by name
             help="Serve to other machines although no key is asked for.",
         ),
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="prometheus=URL",
+            help="Show all that this Prometheus or VictoriaMetrics scrapes.",
+            show_default="none",
+        ),
+    ] = None,
     print_unit: Annotated[
         UnitKind | None,
         typer.Option(
@@ -87,11 +101,13 @@ def serve(  # noqa: PLR0917 - typer passes them by name
     """Serve the page and /metrics of this host: GPU, memory, heat.
 
     No program need run. Programs that share a directory, given to each by
-    METALSCOPE_PROCESSES_DIRECTORY, are added up and shown with it. Ends with Ctrl-C or SIGTERM.
+    METALSCOPE_PROCESSES_DIRECTORY, are added up and shown with it. With --source the page shows
+    what a Prometheus has of many hosts. Ends with Ctrl-C or SIGTERM.
     """
     server = server_options(enabled=True, host=host, port=port, insecure_no_auth=insecure_no_auth)
+    server |= source_options(source)
     if print_unit is not None:
-        return _print_unit(print_unit, processes, config, server)
+        return _print_unit(print_unit, processes, config, server, source)
     from metalscope.config import load_options  # noqa: PLC0415 - loads pydantic
 
     overrides: dict[str, Any] = {"server": server}
@@ -118,6 +134,7 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     from metalscope.manager import MetalTelemetryManager  # noqa: PLC0415
     from metalscope.processes.host import HostWithProcesses  # noqa: PLC0415
     from metalscope.server.from_options import server_of  # noqa: PLC0415 - loads starlette
+    from metalscope.tails import Tails  # noqa: PLC0415
 
     for sentence in unavailable_features(options):
         say(f"warning: {sentence}")
@@ -134,6 +151,7 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     )
     host = MetalTelemetryManager(alone)
     source = HostWithProcesses(host, directory)
+    source.tails = Tails.of_all(options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MetalscopeWarning)  # said above
         host.start()
@@ -142,7 +160,7 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     if options.logging.is_on:
         from metalscope.logs.starting import log_events, logger_of  # noqa: PLC0415 - where wanted
 
-        source.log = logger_of(options, on_error=source.internal_error)
+        source.log = logger_of(options, on_error=source.internal_error, tails=source.tails)
         running.callback(source.log.close)
         log_events(source, source.log, options, at_end=running.callback)
     if options.alerts.enabled:
@@ -159,13 +177,15 @@ def _serve_processes(options: MetalTelemetryOptions, directory: Path, running: E
     running.callback(server.stop)
     source.start()
     running.callback(source.stop)
-    style = Style(colours_wanted(sys.stderr))
-    page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")
-    say(f"dashboard {page}  metrics {metrics}")
+    announce_server(server, options)
 
 
 def _print_unit(
-    kind: UnitKind, processes: Path | None, config: Path | None, server: dict[str, Any]
+    kind: UnitKind,
+    processes: Path | None,
+    config: Path | None,
+    server: dict[str, Any],
+    source: str | None,
 ) -> int:
     options: list[str] = []
     if processes is None and kind is UnitKind.SYSTEMD:
@@ -179,6 +199,8 @@ def _print_unit(
             options += [f"--{name}", str(server[name])]
     if "insecure_no_auth" in server:
         options.append("--insecure-no-auth")
+    if source is not None:
+        options += ["--source", source]
     command = command_line(options)
     hidden = hidden_home(command) if kind is UnitKind.SYSTEMD else None
     if hidden is not None:

@@ -8,16 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalscope.cli.exit_codes import CommandFailed, ExitCode
 from metalscope.cli.output import Style, colours_wanted, say
-from metalscope.errors import MetalscopeWarning
+from metalscope.errors import ConfigurationError, MetalscopeWarning
 
 if TYPE_CHECKING:
     from metalscope.manager import MetalTelemetryManager
+    from metalscope.options import MetalTelemetryOptions
+    from metalscope.server import RunningServer
 
 __all__ = [
     "announce",
+    "announce_server",
     "log_options",
     "server_options",
+    "source_options",
     "start_telemetry",
     "summarise",
     "trace_options",
@@ -36,6 +41,24 @@ def server_options(
     if insecure_no_auth:
         options["insecure_no_auth"] = True
     return options
+
+
+def source_options(source: str | None) -> dict[str, Any]:
+    """The option of where the page reads its past from, within those of the server.
+
+    Raises:
+        CommandFailed: it is none.
+    """
+    if source is None:
+        return {}
+    from metalscope.page_options import PageSourceOptions  # noqa: PLC0415 - loads pydantic
+
+    try:
+        PageSourceOptions(address=source)
+    except ConfigurationError as error:
+        problem = str(error).removeprefix(f"{PageSourceOptions.__name__}: address")
+        raise CommandFailed(f"--source{problem}", ExitCode.USAGE) from None
+    return {"page": {"source": {"address": source}}}
 
 
 def trace_options(file: Path | None, ratio: float | None) -> dict[str, Any]:
@@ -99,11 +122,16 @@ def _showing(others: Callable[..., None]) -> Callable[..., None]:
 
 def announce(telemetry: MetalTelemetryManager) -> None:
     """Say on one line of standard error where the telemetry can be seen."""
-    server = telemetry.server
-    if server is not None:
-        style = Style(colours_wanted(sys.stderr))
-        page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")
-        say(f"dashboard {page}  metrics {metrics}")
+    if telemetry.server is not None:
+        announce_server(telemetry.server, telemetry.options)
+
+
+def announce_server(server: RunningServer, options: MetalTelemetryOptions) -> None:
+    """The same of a server, and where its page reads the past from where that is elsewhere."""
+    style = Style(colours_wanted(sys.stderr))
+    page, metrics = style.bold(f"{server.url}/"), style.bold(f"{server.url}/metrics")
+    source = options.server.page.source.address
+    say(f"dashboard {page}  metrics {metrics}" + (f"  source {source}" if source else ""))
 
 
 def summarise(telemetry: MetalTelemetryManager) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from starlette.requests import Request
@@ -14,10 +14,9 @@ from starlette.routing import Route
 
 from metalscope.alert_report import Alert, AlertState, Matcher, Silence
 from metalscope.durations import parse_duration
-from metalscope.json_values import read_time
 from metalscope.operation import ErrorSeverity
+from metalscope.server.asked import check_names, chosen, shown, time_of, whole_of, wrong
 from metalscope.server.writing import RefusedError, check_writer, read_object
-from metalscope.spelling import nearest
 
 if TYPE_CHECKING:
     from metalscope.alerts.manager import MetalAlertsManager
@@ -68,9 +67,9 @@ class AlertRoutes:
         ]
 
     async def _active(self, request: Request) -> Response:
-        _check_names(request.query_params, {"state", "severity", "rule"})
-        states = _chosen(request, "state", ACTIVE)
-        severities = _chosen(request, "severity", tuple(ErrorSeverity))
+        check_names(request.query_params, {"state", "severity", "rule"})
+        states = chosen(request, "state", ACTIVE)
+        severities = chosen(request, "severity", tuple(ErrorSeverity))
         rules = set(request.query_params.getlist("rule"))
         found = [
             alert.to_dict()
@@ -83,9 +82,9 @@ class AlertRoutes:
 
     async def _history(self, request: Request) -> Response:
         query = request.query_params
-        _check_names(query, {"limit", "before", "rule"})
-        limit = _limit(query.get("limit", "100"))
-        before = _time("before", query["before"]) if "before" in query else None
+        check_names(query, {"limit", "before", "rule"})
+        limit = whole_of("limit", query.get("limit", "100"), 1, MOST_IN_HISTORY)
+        before = time_of("before", query["before"]) if "before" in query else None
         found = await self._ask(
             lambda alerts: alerts.history(limit=limit, before=before, rule=query.get("rule"))
         )
@@ -104,7 +103,7 @@ class AlertRoutes:
         if request.method == "DELETE":
             return await self._change(wanted, lambda alerts: alerts.unacknowledge(wanted))
         data = await read_object(request)
-        _check_names(data, {"by", "comment"})
+        check_names(data, {"by", "comment"})
         by, comment = _name(data, "by"), _comment(data)
         return await self._change(
             wanted, lambda alerts: alerts.acknowledge(wanted, by=by, comment=comment)
@@ -170,7 +169,7 @@ def _json(data: object, status: int = 200, headers: Mapping[str, str] | None = N
 
 def _silence_of(data: dict[str, Any]) -> dict[str, Any]:
     """What the manager is asked for."""
-    _check_names(data, {"matchers", "duration", "starts_at", "ends_at", "created_by", "comment"})
+    check_names(data, {"matchers", "duration", "starts_at", "ends_at", "created_by", "comment"})
     wanted: dict[str, Any] = {
         "matchers": _matchers(data.get("matchers")),
         "created_by": _name(data, "created_by"),
@@ -180,59 +179,25 @@ def _silence_of(data: dict[str, Any]) -> dict[str, Any]:
         raise RefusedError(400, "a silence must have either duration or ends_at")
     for name in ("starts_at", "ends_at"):
         if name in data:
-            wanted[name] = _time(name, data[name])
+            wanted[name] = time_of(name, data[name])
     if "duration" in data:
         wanted["duration"] = _duration(data["duration"])
     return wanted
-
-
-def _check_names(given: Collection[str], known: Collection[str]) -> None:
-    for name in given:
-        if name not in known:
-            like = nearest(name, known)
-            hint = f"; did you mean {like}?" if like else f"; there are {', '.join(sorted(known))}"
-            raise RefusedError(400, f"{_shown(name)} is not known{hint}")
-
-
-def _chosen(request: Request, name: str, known: tuple[Any, ...]) -> Collection[Any]:
-    """The words that a parameter, which may be there several times, names; all without it."""
-    given = request.query_params.getlist(name)
-    for word in given:
-        if word not in known:
-            raise _wrong(name, f"one of {', '.join(known)}", word)
-    return given or known
-
-
-def _limit(text: str) -> int:
-    expected = f"a number from 1 to {MOST_IN_HISTORY}"
-    if not (text.isascii() and text.isdecimal() and len(text) <= 6):
-        raise _wrong("limit", expected, text)
-    limit = int(text)
-    if not 1 <= limit <= MOST_IN_HISTORY:
-        raise _wrong("limit", expected, text)
-    return limit
-
-
-def _time(name: str, value: object) -> datetime:
-    try:
-        return read_time(value)
-    except (ValueError, TypeError, OverflowError):
-        raise _wrong(name, "a time with its zone such as 2026-01-31T12:00:00Z", value) from None
 
 
 def _duration(value: object) -> timedelta:
     try:
         duration = parse_duration(value)
     except ValueError as error:
-        raise RefusedError(400, f"duration {error}, not {_shown(value)}") from None
+        raise RefusedError(400, f"duration {error}, not {shown(value)}") from None
     if not timedelta() < duration <= LONGEST_SILENCE:
-        raise _wrong("duration", f"longer than 0 and at most {LONGEST_SILENCE.days} days", value)
+        raise wrong("duration", f"longer than 0 and at most {LONGEST_SILENCE.days} days", value)
     return duration
 
 
 def _matchers(value: object) -> list[Matcher]:
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_MATCHERS:
-        raise _wrong("matchers", f"a list of 1 to {MOST_MATCHERS} matchers", value)
+        raise wrong("matchers", f"a list of 1 to {MOST_MATCHERS} matchers", value)
     return [_matcher(f"matchers[{index}]", one) for index, one in enumerate(value)]
 
 
@@ -247,7 +212,7 @@ def _matcher(name: str, value: object) -> Matcher:
 def _name(data: Mapping[str, Any], field: str) -> str:
     name = _text(field, data.get(field), LONGEST_NAME, breaks="").strip()
     if not name:
-        raise _wrong(field, "the name of a person or program", data[field])
+        raise wrong(field, "the name of a person or program", data[field])
     return name
 
 
@@ -258,18 +223,8 @@ def _comment(data: Mapping[str, Any]) -> str:
 def _text(name: str, value: object, longest: int, *, breaks: str = "\n\t") -> str:
     expected = f"text of at most {longest} characters, with no control characters"
     if not isinstance(value, str) or len(value) > longest:
-        raise _wrong(name, expected, value)
+        raise wrong(name, expected, value)
     # Cs: half a surrogate pair, which cannot be written as UTF-8.
     if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in breaks for c in value):
-        raise _wrong(name, expected, value)
+        raise wrong(name, expected, value)
     return value
-
-
-def _wrong(name: str, expected: str, value: object) -> RefusedError:
-    return RefusedError(400, f"{name} must be {expected}, not {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    """A value in an error: not all of it, and in ASCII."""
-    text = json.dumps(value, default=repr)
-    return text if len(text) <= 100 else f"{text[:99]}\N{HORIZONTAL ELLIPSIS}"

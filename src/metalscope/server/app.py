@@ -13,11 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from metalscope.page.data import PageData
 from metalscope.server.alerts import AlertRoutes
 from metalscope.server.door import Access, Door, decision_of
 from metalscope.server.files import Asset, load_assets, load_description
 from metalscope.server.health import HealthRoutes
 from metalscope.server.negotiation import preferred
+from metalscope.server.pages import PagesRoutes
+from metalscope.server.past import PastRoutes
+from metalscope.server.questions import PastQuestions
 from metalscope.server.security import LOOPBACK_HOSTS, Guard, problem
 from metalscope.server.source import Asker
 from metalscope.server.sse import (
@@ -27,6 +31,7 @@ from metalscope.server.sse import (
     TooManyViewersError,
     history,
 )
+from metalscope.server.tails import TailRoutes
 from metalscope.server.writing import RefusedError, check_writer, refused
 
 if TYPE_CHECKING:
@@ -46,6 +51,14 @@ QUESTIONS_AT_ONCE: Final = 8
 
 PATIENCE_SECONDS: Final = 10.0
 """How long a request waits for its collection before it is answered with 503."""
+
+READINGS_AT_ONCE: Final = 4
+"""Readings of the past that run together; apart from collections, which are quick."""
+
+READING_SECONDS: Final = 20.0
+"""How long a request waits for what it asks of the past."""
+
+NO_PAST: Final = PageData(None, "no past is kept here: the application was made without one")
 
 REPORT_FORMATS: Final = {
     "json": "application/json",
@@ -68,6 +81,7 @@ def create_app(
     access: Access | None = None,
     external: MetricView | None = None,
     headers: Mapping[str, str] | None = None,
+    page: PageData | None = None,
 ) -> Starlette:
     """Make the application that serves one manager's telemetry, to run or to mount.
 
@@ -86,9 +100,16 @@ def create_app(
             as where the outer application asks.
         external: the metrics as those see them whose role is external; all where it is not given.
         headers: sent with every response besides the security headers.
+        page: where the page's past comes from, and pages of one's own; whoever made it closes it.
+            Without it the page shows what is now and no past.
     """
     access = access or Access()
     api = _Api(telemetry, max_viewers, access, external)
+    tails = TailRoutes(telemetry, api.asker)
+    past = PastQuestions(
+        NO_PAST if page is None else page,
+        Asker(at_once=READINGS_AT_ONCE, patience=READING_SECONDS),
+    )
     health = HealthRoutes(telemetry, health_details)
     assets = load_assets()
     app = Starlette(
@@ -103,6 +124,9 @@ def create_app(
             Route("/api/v1/events", api.events),
             Route("/api/v1/tickets", api.ticket, methods=["POST"]),
             *api.alerts.routes(),
+            *PastRoutes(past, tails.describe).routes(),
+            *PagesRoutes(past).routes(),
+            *tails.routes(),
             *(Route(f"/{path}", _file(asset)) for path, asset in assets.items()),
         ],
         middleware=[

@@ -34,6 +34,8 @@ def server_of(source: TelemetrySource, options: MetalTelemetryOptions) -> Runnin
         external=_external(options) if wanted.access.external_roles else None,
         allowed_hosts=wanted.allowed_hosts,
         limits=wanted.limits,
+        page=wanted.page,
+        forecaster=options.health_monitor.forecaster,
     )
 
 

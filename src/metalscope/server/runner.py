@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from metalscope.access_options import AccessOptions
     from metalscope.export.view import MetricView
     from metalscope.health_check.audience import HealthDetails
+    from metalscope.page.data import PageData
+    from metalscope.page_options import PageOptions
     from metalscope.server.source import TelemetrySource
     from metalscope.server.sse import EventHub
     from metalscope.server_options import ServerLimitsOptions, ServerTlsOptions
@@ -56,6 +58,8 @@ def start_server(
     external: MetricView | None = None,
     allowed_hosts: Collection[str] = (),
     limits: ServerLimitsOptions | None = None,
+    page: PageOptions | PageData | None = None,
+    forecaster: str = "robust",
 ) -> RunningServer:
     """Serve ``manager`` over HTTP on a daemon thread; return when it answers.
 
@@ -75,10 +79,13 @@ def start_server(
         allowed_hosts: names by which the server is asked for, besides those of this machine; on a
             host that others can reach any name is one where none is given.
         limits: what a peer may take.
+        page: where the page's past comes from, and pages of one's own, or the options that say so;
+            the defaults without it, by which the last hours are kept. Closed with the server.
+        forecaster: the name of who makes the page's forecasts.
 
     Raises:
-        ConfigurationError: the address may not or cannot be used, or a file of keys, certificates
-            or the audit log cannot; nothing was started.
+        ConfigurationError: the address may not or cannot be used, or a file of keys, certificates,
+            pages or the audit log cannot; nothing was started.
         MissingExtraError: starlette or uvicorn is not installed.
     """
     check_bind(
@@ -92,6 +99,7 @@ def start_server(
     try:
         import uvicorn  # noqa: PLC0415 - an extra
 
+        from metalscope.page.data import PageData  # noqa: PLC0415
         from metalscope.server import app as web  # noqa: PLC0415 - loads starlette
         from metalscope.server.door import Access  # noqa: PLC0415
         from metalscope.server.limits import (  # noqa: PLC0415  # noqa: PLC0415
@@ -109,12 +117,16 @@ def start_server(
 
     limited = limits_of(limits)
     context = _context(tls, failed)
-    door = Access()
     listener = None
+    ending = ExitStack()
     try:
         door = Access.of(access, on_error=failed)
+        ending.callback(door.close)
         listener = listen(host, port, CountingListener)
         listener.most = most_connections(limited.max_connections)
+        if not isinstance(page, PageData):
+            page = PageData.of(manager, page or _usual_page(), forecaster=forecaster)
+        ending.callback(page.close)
         app = web.create_app(
             manager,
             allowed_hosts=known_hosts(host, allowed_hosts),
@@ -123,6 +135,7 @@ def start_server(
             external=external,
             # Not for "localhost", which is the name of all that a developer runs.
             headers=HSTS if context is not None and not is_loopback(host) else None,
+            page=page,
         )
         config = uvicorn.Config(
             app,
@@ -151,15 +164,21 @@ def start_server(
             host,
             manager.internal_error,
             is_tls=context is not None,
-            at_end=door.close,
+            at_end=ending.close,
         )
         server.start()
     except BaseException:
         if listener is not None:
             listener.close()
-        door.close()
+        ending.close()
         raise
     return server
+
+
+def _usual_page() -> PageOptions:
+    from metalscope.page_options import PageOptions  # noqa: PLC0415 - loads pydantic
+
+    return PageOptions.defaults()
 
 
 def _context(
