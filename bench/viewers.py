@@ -1,4 +1,5 @@
 """What 500 viewers of the event stream cost the program they look at: its steps a second, memory.
+And where wrk is installed, what /metrics stands: 500 connections that ask without a pause.
 
 python bench/viewers.py [--quick] [--rounds N] [--output PATH]
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -115,6 +118,27 @@ def rate(worker: subprocess.Popen[str], seconds: float) -> float:
     return (after - before) / (ended - began)
 
 
+def ask_without_pause(address: str, process: psutil.Process, *, rounds: int) -> list[Row]:
+    """wrk on ``/metrics``, round after round; fails where an answer is no 200."""
+    rates, memory = [], []
+    for _ in range(max(2, rounds)):
+        command = ["wrk", "-t1", f"-c{VIEWERS}", "-d4s", "--timeout", "30s", f"{address}/metrics"]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "Non-2xx" not in out, out
+        rates.append(float(re.findall(r"Requests/sec: +([\d.]+)", out)[0]))
+        memory.append(process.memory_info().rss / 2**20)
+        sleep(SETTLE_SECONDS)
+    return [
+        Row(f"wrk, {VIEWERS} connections: scrapes a second", Spread.of(rates), ""),
+        exactly(
+            "memory of the program, last round of wrk above the first",
+            memory[-1] - memory[0],
+            "MB",
+            at_most(4, "MB (flat)"),
+        ),
+    ]
+
+
 def measure(*, rounds: int, seconds: float) -> Result:
     """Turn by turn with nobody looking and with all."""
     worker = start("--program")
@@ -138,6 +162,7 @@ def measure(*, rounds: int, seconds: float) -> Result:
             assert min(updates) > 0, "a viewer saw nothing"
             seen.append(median(updates) / (seconds + SETTLE_SECONDS))
             sleep(SETTLE_SECONDS / 2)
+        scraped = ask_without_pause(address, process, rounds=rounds) if shutil.which("wrk") else []
     finally:
         worker.kill()
         worker.wait()
@@ -156,6 +181,7 @@ def measure(*, rounds: int, seconds: float) -> Result:
                 "MB",
                 at_most(4, "MB (flat)"),
             ),
+            *scraped,
         ],
     )
 

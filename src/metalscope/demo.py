@@ -20,6 +20,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from metalscope.correlating import correlation
 from metalscope.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ class _Demo:
                 break
             if on_progress is not None:
                 on_progress(DemoProgress(elapsed, steps, _title(step)))
-            step()
+            with correlation(f"step-{steps}"), self._telemetry.span(_title(step)):
+                step()
             steps += 1
             if step == self._warm_up:
                 started = monotonic()

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,14 @@ __all__ = ["DemoCommand", "demo"]
 
 SETTLE_SECONDS = 5.0
 """How long the end waits for work that is still under way."""
+
+
+_TOLD: dict[str, dict[str, Any]] = {
+    # For the page alone: standard error has the progress bar.
+    "logging": {"enabled": True, "sinks": [{"type": "stderr", "enabled": False}]},
+    "traces": {"enabled": True, "sample_ratio": 0.1},
+}
+"""What is told of single operations."""
 
 
 class DemoCommand(HelpfulCommand):
@@ -75,7 +83,7 @@ def demo(
 
     require_mlx()
     options = server_options(enabled=True, host=None, port=port, insecure_no_auth=False)
-    with start_telemetry(None, options) as telemetry, _Stop().on_signals() as stop:
+    with start_telemetry(None, options, **_TOLD) as telemetry, _Stop().on_signals() as stop:
         result = _work(telemetry, seconds, stop, progress_bar=not headless and _can_animate())
         _conclude(result)
         written = emit(render(telemetry.generate_report(), report_format))
