@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import sys
 import threading
 import time
@@ -22,7 +23,9 @@ from metalscope.correlating import (
     correlation,
     current_span,
 )
-from metalscope.traces.span import Decision, SpanKind
+from metalscope.manager import MetalTelemetryManager
+from metalscope.traces.no_span import NoSpan
+from metalscope.traces.span import Decision, Span, SpanKind
 from metalscope.traces.tally import Tally
 from metalscope.traces.tracer import MOST_ERROR_CHARACTERS
 
@@ -353,3 +356,20 @@ def test_counts_are_exact_under_threads() -> None:
 def test_the_current_span_is_of_the_classes_the_recorder_knows(tracing: Tracing) -> None:
     with tracing.span("request"):
         assert type(CURRENT_SPAN.get()) is SpanContext
+
+
+def test_where_nothing_is_traced_a_span_takes_all_that_a_span_takes() -> None:
+    methods = {
+        name: inspect.signature(method)
+        for name, method in vars(Span).items()
+        if callable(method) and not name.startswith("_")
+    }
+    assert {"set_attribute", "add_event", "add_link", "set_error"} <= set(methods)
+    for name, signature in methods.items():
+        nothing = inspect.signature(getattr(NoSpan, name))
+        assert list(nothing.parameters) == list(signature.parameters), name
+    with MetalTelemetryManager() as telemetry, telemetry.span("request") as span:
+        span.set_attribute("a", 1)
+        span.add_event("b", {"c": 1}, at_ns=1)
+        span.add_link(1, 2, {"d": 1})
+        span.set_error(ValueError("e"))

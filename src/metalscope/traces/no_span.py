@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
 __all__ = ["NO_SPAN", "NoSpan"]
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,6 +21,16 @@ class NoSpan:
     context = None
 
     def set_attribute(self, name: str, value: Any) -> None:
+        """Nothing is kept."""
+
+    def add_event(
+        self, name: str, attributes: Mapping[str, Any] = _NOTHING, *, at_ns: int | None = None
+    ) -> None:
+        """Nothing is kept."""
+
+    def add_link(
+        self, trace_id: int, span_id: int, attributes: Mapping[str, Any] = _NOTHING
+    ) -> None:
         """Nothing is kept."""
 
     def set_error(self, error: BaseException | str) -> None:
