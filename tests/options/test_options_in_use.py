@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 from pydantic import BaseModel
@@ -118,11 +119,19 @@ def test_a_manager_reads_every_option_there_is(tmp_path: Path) -> None:
         telemetry._clean_up()
         instrument("torch", telemetry)
         uninstrument("torch")
-    with_a_certificate = {"alerts.smtp.tls.key_file"}
-    # There or not as a whole: what is read is what is in it.
-    group = "server.access.jwt"
-    assert set(OPTIONS) - seen == {*with_a_certificate, group}
-    assert {one for one in seen if not one.startswith(f"{group}.")} <= set(OPTIONS)
+    # A page of a fleet, and one whose past is kept while it is served.
+    for page in ({"source": {"address": "prometheus=http://127.0.0.1:1", "api_key": "k"}}, {}):
+        of_page: Any = Watched(
+            MetalTelemetryOptions(server=ServerOptions(enabled=True, port=0, page=page)), seen
+        )
+        with MetalTelemetryManager(of_page) as telemetry:
+            assert telemetry.server is not None
+            httpx.get(f"{telemetry.server.url}/api/v1/past", trust_env=False)
+    with_a_certificate = {"alerts.smtp.tls.key_file", "server.page.source.tls.key_file"}
+    assert set(OPTIONS) - seen == with_a_certificate
+    # There or not as a whole: what is read of it where it is there is no option of that name.
+    group = "server.access.jwt."
+    assert {one for one in seen if not one.startswith(group)} <= set(OPTIONS)
 
 
 def test_the_defaults_lack_nothing() -> None:

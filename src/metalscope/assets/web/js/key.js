@@ -36,6 +36,17 @@ const authorization = (text) => (text ? { authorization: `Bearer ${text}` } : {}
 
 const ticketFor = (text) => fetch(TICKETS, { method: "POST", headers: authorization(text) });
 
+export const hasKey = () => key !== null;
+
+/** Fetch what a link leads to with the key, and have it saved: a navigation would carry none. */
+export async function openWithKey(address, name) {
+  const answer = await fetchWithKey(address);
+  if (!answer.ok) return;
+  const link = el("a", { href: URL.createObjectURL(await answer.blob()), download: `metalscope-${name}` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** fetch with the key. Where the server wants one, or another, it is asked for, and tried again. */
 export async function fetchWithKey(address, init = {}) {
   for (;;) {
@@ -58,12 +69,14 @@ export async function addressOfEvents(url) {
   return url;
 }
 
-/** After a stream could not be opened: ask for a key, if it is for want of one. */
-export async function keyIfAskedFor(url) {
-  if (key) return;
+/** Whether a stream could not be opened for want of a key. */
+export async function wantsKey(url) {
+  if (key) return false;
   const answer = await fetch(url, { method: "HEAD" });
-  if (answer.status === 401) await another(null);
+  return answer.status === 401;
 }
+
+export const askForKey = () => another(null);
 
 /** Resolves when there is another key than the one that was refused. */
 async function another(refused, why = refused ? REFUSED[401] : "") {

@@ -1,92 +1,47 @@
-// Puts the pieces together: stream → state → one drawing a frame.
+// Puts the pieces together: address → view, stream → state → one drawing a frame.
 
-import { createAlerts, firingText } from "./alerts.js";
-import { createChart } from "./charts.js";
-import { setText } from "./dom.js";
-import { createCustom, createEvents } from "./events.js";
+import { firingText } from "./alerts.js";
+import { el, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
-import { createErrors, createHealth } from "./health.js";
-import { createOperations } from "./operations.js";
-import { createResources } from "./resources.js";
-import { createState, takeEvent, takeRecent, takeSnapshot } from "./state.js";
+import { setUpKeyboard } from "./keyboard.js";
+import { hasKey, openWithKey } from "./key.js";
+import { createPage } from "./page.js";
+import { takeEvent, takeRecent, takeSnapshot } from "./state.js";
 import { follow } from "./stream.js";
-import { createInternals, createSystem } from "./system.js";
 import { setUpTheme } from "./theme.js";
-import { createTiles } from "./tiles.js";
+import { setUpTime } from "./time.js";
+import { viewsOf } from "./views.js";
 
 const $ = (id) => document.getElementById(id);
-const CONNECTION_TEXT = { connecting: "Connecting", live: "Live", paused: "Paused", lost: "Connection lost, retrying" };
-
-const state = createState();
-let connection = "connecting";
-let paused = false;
-let view = state; // what is drawn: while paused, a copy of what was known then
-let seconds = 300;
-let drawing = false;
-
-const charts = {
-  operations: createChart({
-    title: "Operations per second",
-    value: (number) => format.rate(number, "needs two ticks"),
-    axis: (number) => ({ text: format.significant(number) }),
-    emptyText: "waiting for the first tick",
-  }),
-  errorRate: createChart({
-    title: "Error rate",
-    value: (number) => format.percent(number, "nothing ran in this tick"),
-    axis: (number) => format.percent(number),
-    colourIndex: 1,
-    emptyText: "no operations, so no rate",
-  }),
-  mean: createChart({
-    title: "Mean duration",
-    value: (number) => format.duration(number, "nothing ran in this tick"),
-    axis: (number) => format.duration(number),
-    colourIndex: 2,
-    emptyText: "no operations, so no durations",
-  }),
-  memory: createChart({
-    title: "Memory",
-    value: (number) => format.bytes(number),
-    axis: (number) => format.bytes(number),
-    binary: true,
-    emptyText: "no sensor gives it",
-  }),
+const CONNECTION_TEXT = {
+  connecting: "Connecting",
+  live: "Live",
+  paused: "Paused",
+  past: "The past",
+  locked: "Signed out",
+  lost: "Connection lost, retrying",
 };
-$("charts").append(...Object.values(charts).map((chart) => chart.node));
 
-const panels = [
-  createTiles($("tiles")),
-  createAlerts(
-    {
-      card: $("alerts-card"),
-      hint: $("alerts-hint"),
-      body: $("alerts"),
-      history: $("alerts-history"),
-    },
-    () => draw(),
-  ),
-  createOperations(
-    {
-      body: $("operations-body"),
-      filter: $("operations-filter"),
-      hint: $("operations-hint"),
-      legend: $("speed-legend"),
-    },
-    () => draw(),
-  ),
-  createHealth($("health")),
-  createErrors($("errors")),
-  createResources($("resources")),
-  createEvents($("events")),
-  createCustom($("custom")),
-  createSystem($("system")),
-  createInternals($("internals")),
-  showProcess,
-  showCharts,
-];
+let connection = "connecting";
+let current = null; // {id, view}
+let asked = 0; // a view that was left while it was loaded is not shown
 
-function showProcess({ snapshot }) {
+const page = createPage({ onChange: () => navigate(), onDraw: () => draw() });
+const time = setUpTime({ ranges: $("ranges"), more: $("time-more") }, page);
+let overview = null; // it stands in the document, so there is one
+
+function draw() {
+  showProcess();
+  current?.view.draw();
+}
+
+function showProcess() {
+  if (page.isFleet) {
+    setText($("process"), page.about.address);
+    return;
+  }
+  const { snapshot } = page.state;
+  if (!snapshot) return;
   const { system } = snapshot;
   const up = `up ${format.span(snapshot.uptime_seconds)}`;
   const parts = system ? [system.host, `pid ${system.pid}`, up] : [up];
@@ -95,39 +50,9 @@ function showProcess({ snapshot }) {
   document.title = `${firing && `(${firing}) `}metalscope${system ? ` · ${system.host}` : ""}`;
 }
 
-function showCharts({ activity, memory }) {
-  charts.operations.update(activity.t, [{ label: "operations", values: activity.operations }], seconds);
-  charts.errorRate.update(activity.t, [{ label: "error rate", values: activity.errorRate }], seconds);
-  charts.mean.update(activity.t, [{ label: "mean duration", values: activity.mean }], seconds);
-  charts.memory.update(memory.t, memoryLines(memory), seconds);
-}
-
-// The device is named only where it tells two pools apart.
-function memoryLines(memory) {
-  const pools = [...memory.pools.values()];
-  const shared = (name) => pools.filter((pool) => pool.name === name).length > 1;
-  return pools.map(({ name, device, values }) => ({
-    label: device && shared(name) ? `${name} · ${device}` : name,
-    values,
-  }));
-}
-
-function draw() {
-  if (view.snapshot) for (const panel of panels) panel(view);
-}
-
-// Any number of messages make one drawing, at the browser's next frame.
-function drawSoon() {
-  if (paused || drawing) return;
-  drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    if (!paused) draw();
-  });
-}
-
 function showConnection() {
-  const shown = connection === "live" && paused ? "paused" : connection;
+  const isPast = !page.window().isLive;
+  const shown = connection !== "live" ? connection : page.isPaused() ? "paused" : isPast ? "past" : "live";
   const pill = $("connection");
   if (pill.dataset.state === shown) return;
   // Read out only what is worth an interruption: not each reconnection attempt.
@@ -136,38 +61,144 @@ function showConnection() {
   setText($("connection-text"), CONNECTION_TEXT[shown]);
 }
 
-$("pause").addEventListener("click", () => {
-  paused = !paused;
-  view = paused ? structuredClone(state) : state;
-  $("pause").setAttribute("aria-pressed", String(paused));
-  setText($("pause"), paused ? "Resume" : "Pause");
+// -- views -------------------------------------------------------------------------------------
+
+function showViews(views, here) {
+  const links = views.map(({ id, title }) => {
+    const link = el("a", { href: page.address.of(id), data: { view: id } }, title);
+    setAttribute(link, "aria-current", id === here ? "page" : null);
+    return link;
+  });
+  const hadFocus = $("views").contains(document.activeElement);
+  $("views").replaceChildren(...links);
+  const chosen = links.find((link) => link.dataset.view === here);
+  // Along the strip alone: the page itself stays where it is.
+  if (chosen) $("views").scrollLeft = chosen.offsetLeft - $("views").clientWidth / 2;
+  if (hadFocus) chosen?.focus();
+}
+
+async function navigate() {
+  const views = viewsOf(page.about);
+  const wanted = views.find((view) => view.id === page.address.view) ?? views[0];
+  const turn = ++asked;
+  showViews(views, wanted.id);
+  showHosts();
+  time.show();
   showConnection();
-  drawSoon();
+  if (current?.id === wanted.id) {
+    if (current.view.look) current.view.look();
+    else page.again();
+    page.drawSoon();
+    return;
+  }
+  let createView;
+  try {
+    ({ createView } = await wanted.load());
+  } catch {
+    setText($("announcer"), `${wanted.title} could not be loaded`);
+    return;
+  }
+  if (turn === asked) enter(wanted, createView);
+}
+
+function enter(wanted, createView) {
+  current?.view.leave?.();
+  const isOverview = wanted.id === "overview";
+  const view = isOverview ? (overview ??= createView(page)) : createView(page, wanted);
+  const isFirst = current === null;
+  current = { id: wanted.id, view };
+  $("overview").hidden = !isOverview;
+  $("view").hidden = isOverview;
+  const heading = el("h2", { class: "visually-hidden" }, wanted.title);
+  $("view").replaceChildren(...(isOverview ? [] : [heading, view.node]));
+  view.enter?.();
+  // Read out where one is now; at the beginning the browser reads the document.
+  if (!isFirst) setText($("announcer"), wanted.title);
+  page.drawSoon();
+}
+
+function showHosts() {
+  const place = $("host");
+  place.parentElement.hidden = !page.isFleet;
+  if (!page.isFleet) return;
+  const hosts = ["", ...page.about.hosts];
+  if (place.options.length !== hosts.length) {
+    place.replaceChildren(...hosts.map((host) => el("option", { value: host }, host || "All hosts")));
+  }
+  place.value = page.host();
+}
+$("host").addEventListener("change", () => page.address.set({ host: $("host").value || null }));
+
+// -- controls ----------------------------------------------------------------------------------
+
+function togglePause() {
+  if (page.isPaused()) page.resume();
+  else page.pause();
+  $("pause").setAttribute("aria-pressed", String(page.isPaused()));
+  setText($("pause"), page.isPaused() ? "Resume" : "Pause");
+  showConnection();
+  page.drawSoon();
+}
+$("pause").addEventListener("click", togglePause);
+
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("content").focus();
 });
 
-const ranges = [...$("ranges").querySelectorAll("button")];
-function chooseRange(chosen) {
-  seconds = Number(chosen.dataset.seconds);
-  for (const button of ranges) button.setAttribute("aria-pressed", String(button === chosen));
-  draw();
+// A browser's navigation carries no key.
+for (const link of document.querySelectorAll(".bottom a")) {
+  link.addEventListener("click", (event) => {
+    if (!hasKey()) return;
+    event.preventDefault();
+    openWithKey(link.getAttribute("href"), link.textContent);
+  });
 }
-for (const button of ranges) button.addEventListener("click", () => chooseRange(button));
-chooseRange(ranges[1]);
 
-setUpTheme($("theme"), () => Object.values(charts).forEach((chart) => chart.redraw()));
+setUpTheme($("theme"), () => {
+  current?.view.redraw?.();
+});
+
+const numbered = (number) => () => {
+  const view = viewsOf(page.about)[number];
+  if (view) location.hash = page.address.of(view.id);
+};
+const focusFilter = () => {
+  const filters = [...document.querySelectorAll("main input[type=search]")];
+  filters.find((filter) => filter.checkVisibility())?.focus();
+};
+const openKeys = setUpKeyboard([
+  ...Array.from({ length: 9 }, (_, n) => ({ key: String(n + 1), says: `View ${n + 1}`, act: numbered(n) })),
+  { key: "p", says: "Pause, or resume", act: togglePause },
+  { key: "[", says: "A shorter range", act: () => time.widen(-1) },
+  { key: "]", says: "A longer range", act: () => time.widen(1) },
+  { key: ",", says: "Back by one span", act: () => time.move(-1) },
+  { key: ".", says: "Forth by one span", act: () => time.move(1) },
+  { key: "/", says: "Into the filter", act: focusFilter },
+  { key: "t", says: "Another theme", act: () => $("theme").click() },
+  { key: "?", says: "This list", act: () => openKeys() },
+]);
+$("keys").addEventListener("click", () => openKeys());
+
+// -- the beginning -----------------------------------------------------------------------------
 
 follow("api/v1/events", {
-  recent: (data) => takeRecent(state, data),
+  recent: (data) => takeRecent(page.live, data),
   snapshot: (data) => {
-    takeSnapshot(state, data);
-    drawSoon();
+    takeSnapshot(page.live, data);
+    if (!page.isPaused()) page.drawSoon();
   },
   event: (data) => {
-    takeEvent(state, data);
-    drawSoon();
+    takeEvent(page.live, data);
+    if (!page.isPaused()) page.drawSoon();
   },
   connection: (now) => {
+    const isBack = now === "live" && connection !== "live";
     connection = now;
     showConnection();
+    // Another program may answer now, or this one with another past.
+    if (isBack) page.learn().then(() => navigate());
   },
 });
+navigate();
+page.learn().then(() => navigate());

@@ -1,6 +1,6 @@
 // The connection: an EventSource that is looked after until it is live again.
 
-import { addressOfEvents, keyIfAskedFor } from "./key.js";
+import { addressOfEvents, askForKey, wantsKey } from "./key.js";
 
 const HEARTBEAT_MS = 15_000; // the server says something at least this often
 const SHORTEST_SILENCE_MS = 10_000;
@@ -10,7 +10,7 @@ const LONGEST_DELAY_MS = 8_000;
 
 /**
  * Follow the server's events.
- * handlers: recent(data), snapshot(data), event(data), connection("connecting" | "live" | "lost").
+ * handlers: recent(data), snapshot(data), event(data), connection("connecting" | "live" | "locked" | "lost").
  */
 export function follow(url, handlers) {
   let source = null;
@@ -50,9 +50,11 @@ export function follow(url, handlers) {
     source.addEventListener("alive", heard);
     source.addEventListener("error", async () => {
       source.close();
-      handlers.connection("lost");
       // A browser does not tell why; without a server this fails as well.
-      await keyIfAskedFor(url).catch(() => {});
+      if (await wantsKey(url).catch(() => false)) {
+        handlers.connection("locked");
+        await askForKey();
+      } else handlers.connection("lost");
       retryLater();
     });
   };

@@ -73,7 +73,7 @@ export function createLines({
     width: Math.max(120, box.clientWidth),
     height,
     legend: { show: false },
-    padding: [8, 6, 0, 0],
+    padding: [8, 20, 0, 0], // half of the last label stands out
     cursor: {
       y: false,
       points: { show: false },
@@ -217,7 +217,8 @@ export function createLines({
   function leave() {
     held = null;
     at = null;
-    plot.setCursor({ left: -10, top: -10 }, true, true);
+    // What is taken out of the page loses the focus, too.
+    plot?.setCursor({ left: -10, top: -10 }, true, true);
     showAt();
   }
 
