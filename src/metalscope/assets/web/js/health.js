@@ -3,7 +3,7 @@
 import { el, emptyOr, keyedList, setText, show } from "./dom.js";
 import * as format from "./format.js";
 
-const SIGN = { healthy: "✓", degraded: "!", critical: "✕", unknown: "?" };
+export const SIGN = { healthy: "✓", degraded: "!", critical: "✕", unknown: "?" };
 
 export function createHealth(container) {
   const list = el("div");

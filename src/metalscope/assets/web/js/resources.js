@@ -24,7 +24,8 @@ const WHAT = {
   recoveries: "GPU restarts",
 };
 const ORDER = Object.keys(WHAT);
-const OF_THE_WHOLE = new Set(["host", "system"]); // names that say nothing more
+/** Names that say nothing more. */
+export const OF_THE_WHOLE = new Set(["host", "system"]);
 const NO_GPU = {
   kind: "gpu_utilization",
   name: "",
@@ -39,13 +40,17 @@ const NO_GPU = {
 export function createResources(container) {
   const list = el("div");
   container.append(list);
-  const update = keyedList(list, resourceKey, createMeter);
+  const update = createMeters(list);
   return ({ snapshot }) => {
     const known = snapshot.resources.some((resource) => resource.kind === "gpu_utilization");
-    const items = known ? [...snapshot.resources] : [NO_GPU, ...snapshot.resources];
-    items.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
-    update(items);
+    update(known ? snapshot.resources : [NO_GPU, ...snapshot.resources]);
   };
+}
+
+/** Meters in a list, kept in step with the readings that are given, by kind. */
+export function createMeters(list) {
+  const update = keyedList(list, resourceKey, createMeter);
+  return (readings) => update([...readings].sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)));
 }
 
 function labelOf(resource) {
