@@ -9,8 +9,12 @@ const MOST_INDENT = 12;
 const LEAST_SHARE = 0.002;
 const SCALE_PARTS = [0, 0.25, 0.5, 0.75, 1];
 
-/** update({spans}): spans as /api/v1/traces/{id} has them, times in ms from the trace's start. */
-export function createWaterfall({ title, emptyText = "This trace has no spans." }) {
+/**
+ * update({spans}): spans as /api/v1/traces/{id} has them, times in ms from the trace's start.
+ * choose(id) shows the details of a span, if it is here; onChoose(id) is told of one that the user
+ * chose; linksOf(span) gives nodes that lead on from it.
+ */
+export function createWaterfall({ title, emptyText = "This trace has no spans.", onChoose = () => {}, linksOf = () => [] }) {
   const tree = el("div", { class: "waterfall-rows", role: "tree", "aria-label": title });
   const scale = el("div", { class: "waterfall-scale", "aria-hidden": "true" });
   const details = el("div", { class: "waterfall-details", role: "region", "aria-label": "The chosen span" });
@@ -75,11 +79,24 @@ export function createWaterfall({ title, emptyText = "This trace has no spans." 
     }
   }
 
-  function choose(item, focus = true) {
+  function choose(item) {
+    detail(item);
+    rows.get(item)?.node.focus();
+    onChoose(chosen);
+  }
+
+  function detail(item) {
     chosen = item.span.span_id;
     rove();
-    details.replaceChildren(...detailsOf(item));
-    if (focus) rows.get(item)?.node.focus();
+    details.replaceChildren(...detailsOf(item, linksOf(item.span)));
+  }
+
+  /** Have the row of a span, though it is in what is closed or far down. */
+  function reveal(item) {
+    for (let at = item.parent; at; at = at.parent) collapsed.delete(at.span.span_id);
+    const at = all.filter((one) => !isHidden(one)).indexOf(item);
+    while (at >= most) most *= 4;
+    show();
   }
 
   function toggle(item, closed = !collapsed.has(item.span.span_id)) {
@@ -135,6 +152,13 @@ export function createWaterfall({ title, emptyText = "This trace has no spans." 
       scale.hidden = tree.hidden = spans.length === 0;
       show();
       if (hadFocus) tree.querySelector('[tabindex="0"]')?.focus();
+    },
+    choose(id) {
+      const item = all.find(({ span }) => span.span_id === id);
+      if (!item || id === chosen) return;
+      reveal(item);
+      detail(item);
+      rows.get(item).node.scrollIntoView({ block: "nearest" });
     },
     redraw() {},
   };
@@ -205,7 +229,7 @@ function createRow(item, total, { choose, toggle }) {
   };
 }
 
-function detailsOf({ span, isOrphan }) {
+function detailsOf({ span, isOrphan }, links) {
   const facts = [
     ["Kind", span.kind],
     ["Began", `${format.whole(format.duration(span.start_ms))} after the trace's start`],
@@ -218,6 +242,7 @@ function detailsOf({ span, isOrphan }) {
   ];
   const parts = [el("h3", {}, span.name)];
   if (span.failed) parts.push(el("p", { class: "alarming" }, `✕ Failed: ${textOf(span.error ?? "no error is named")}`));
+  if (links.length) parts.push(el("p", { class: "waterfall-links" }, ...links.flatMap((link) => [link, " "])));
   parts.push(list(facts.filter(([, value]) => value)));
   const attributes = Object.entries(span.attributes ?? {});
   if (attributes.length) parts.push(el("h4", {}, "Attributes"), list(attributes));
