@@ -1,6 +1,6 @@
 // One alert: a line that opens, and what can be done about it.
 
-import { acknowledge, endSilence, silence, unacknowledge } from "./changes.js";
+import { createButtons } from "./alert-buttons.js";
 import { el, keyedList, setText, show } from "./dom.js";
 import * as format from "./format.js";
 
@@ -10,11 +10,13 @@ const SIGN = { critical: "✕", high: "▲", medium: "!", low: "i" };
  * {node, update({alert, now, canChange, active}), open()}: now is a time in ms, active are the
  * alerts among which the one that explains this one is named.
  */
-export function createAlert() {
+export const createAlert = () => createAlertWith(createButtons());
+
+/** The same with buttons of the caller's. */
+export function createAlertWith(buttons) {
   const line = createLine();
   const body = createBody();
   const details = el("details", {}, line.node, body.node);
-  const buttons = createButtons();
   const node = el("li", { class: "alert" }, details, buttons.node);
   const update = ({ alert, now, canChange = false, active = [] }) => {
     node.dataset.severity = alert.severity;
@@ -82,8 +84,8 @@ function createBody() {
     facts: el("dl", { class: "facts" }),
     actions: section("What to do", "ol"),
     operations: section("Operations concerned", "ul"),
-    traces: section("Traces", "ul"),
-    correlations: section("Correlation ids", "ul"),
+    traces: section("Traces", "ul", (id) => `#/traces?trace=${encodeURIComponent(id)}`),
+    correlations: section("Correlation ids", "ul", (id) => `#/logs?correlation_id=${encodeURIComponent(id)}`),
     links: el("p", { class: "alert-links" }),
   };
   parts.traces.node.classList.add("mono");
@@ -106,10 +108,11 @@ function createBody() {
   return { node, update };
 }
 
-function section(heading, tag) {
+/** Texts below a heading; addressOf(text) gives where one leads. */
+function section(heading, tag, addressOf = null) {
   const list = el(tag);
   const node = el("section", {}, el("h3", {}, heading), list);
-  const updateItems = keyedList(list, ({ index }) => index, createItem);
+  const updateItems = keyedList(list, ({ index }) => index, () => createItem(addressOf));
   const update = (texts) => {
     node.hidden = texts.length === 0;
     updateItems(texts.map((text, index) => ({ index, text })));
@@ -117,9 +120,14 @@ function section(heading, tag) {
   return { node, update };
 }
 
-function createItem() {
-  const node = el("li");
-  return { node, update: ({ text }) => setText(node, text) };
+function createItem(addressOf) {
+  const place = el(addressOf ? "a" : "span");
+  const node = el("li", {}, place);
+  const update = ({ text }) => {
+    setText(place, text);
+    if (addressOf) place.href = addressOf(text);
+  };
+  return { node, update };
 }
 
 function factList(alert, active) {
@@ -183,63 +191,4 @@ function webAddress(text) {
 function createLink({ label, address }) {
   const node = el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label);
   return { node, update: () => {} };
-}
-
-function createButtons() {
-  let alert = null;
-  let made = null; // the silence that was made here
-  const know = el("button", { type: "button", class: "button" });
-  const quiet = el("button", { type: "button", class: "button" });
-  const said = el("p", { class: "alert-said", role: "status", hidden: true });
-  const node = el("div", { class: "alert-buttons" }, know, quiet, said);
-
-  const label = (button, text) => {
-    setText(button, text);
-    button.setAttribute("aria-label", `${text}: ${alert.title}`);
-  };
-  const draw = () => {
-    label(know, alert.acknowledged ? "Unacknowledge" : "Acknowledge");
-    label(quiet, made ? "End silence" : "Silence for 1 h");
-    quiet.hidden = !made && alert.silenced_by.length > 0;
-  };
-  const say = (text) => {
-    said.hidden = !text;
-    setText(said, text);
-  };
-  const enable = (enabled) => {
-    for (const button of [know, quiet]) button.disabled = !enabled;
-  };
-  const press = (button, act) =>
-    button.addEventListener("click", async () => {
-      enable(false);
-      const failure = await act();
-      enable(true);
-      if (failure) say(`Nothing was changed: ${failure}`);
-      draw();
-      // A button that cannot be pressed loses the focus.
-      if (document.activeElement === document.body) button.focus();
-    });
-
-  press(know, async () => {
-    const done = alert.acknowledged ? await unacknowledge(alert) : await acknowledge(alert);
-    if (!done.ok) return done.why;
-    alert = done.data;
-    say(alert.acknowledged ? "Acknowledged: nobody is told again." : "No longer acknowledged.");
-    return null;
-  });
-  press(quiet, async () => {
-    const done = made ? await endSilence(made) : await silence(alert);
-    if (!done.ok) return done.why;
-    made = made ? null : done.data;
-    say(made ? `Silenced until ${format.moment(new Date(made.ends_at))}.` : "The silence has ended.");
-    return null;
-  });
-
-  const update = (now, canChange) => {
-    alert = now;
-    if (made && Date.parse(made.ends_at) < Date.now()) made = null;
-    node.hidden = !canChange || alert.state === "resolved";
-    draw();
-  };
-  return { node, update };
 }

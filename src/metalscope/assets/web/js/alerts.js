@@ -93,6 +93,7 @@ function createNamed(onChange) {
   let wanted = idInAddress();
   let shown = null;
   let known = null;
+  let isNew = false; // whether what is known has yet to be opened
 
   addEventListener("hashchange", () => {
     wanted = idInAddress();
@@ -105,8 +106,8 @@ function createNamed(onChange) {
     const found = await fetchAlert(id);
     if (found.ok) known = found.data;
     else setText(said, `The alert ${id} of the address is not known here: ${found.why}`);
+    isNew = found.ok;
     onChange();
-    if (known) shown.open();
   };
   const look = (parts, canAsk, now) => {
     const id = wanted;
@@ -116,6 +117,8 @@ function createNamed(onChange) {
       else if (canAsk) fetchWanted(id);
     }
     updateList(known ? [{ alert: known, now }] : []);
+    if (isNew && known) shown.open();
+    isNew = false;
   };
   return { node, look };
 }

@@ -2,8 +2,9 @@
 
 import { fetchWithKey } from "./key.js";
 
-const SILENCE_MS = 3_600_000;
+const SILENCE_S = 3600;
 const WHO = "dashboard";
+const MOST_COMMENT = 200;
 
 /** Resolves to {ok, data} or {ok: false, why}, and never fails. */
 export async function ask(address, method = "GET", body = undefined) {
@@ -24,13 +25,14 @@ export const acknowledge = (alert) => ask(`${addressOf(alert)}/acknowledge`, "PO
 export const unacknowledge = (alert) => ask(`${addressOf(alert)}/acknowledge`, "DELETE");
 export const endSilence = (silence) => ask(`api/v1/silences/${encodeURIComponent(silence.id)}`, "DELETE");
 
-/** An hour of quiet for this rule with these labels, however grave it gets. */
-export function silence(alert) {
+/** Quiet for this rule with these labels, however grave it gets; for an hour where nothing is said. */
+export function silence(alert, { seconds = SILENCE_S, comment = alert.title } = {}) {
   return ask("api/v1/silences", "POST", {
     matchers: [["alertname", alert.rule], ...Object.entries(alert.labels)].map(matcher),
-    duration: SILENCE_MS / 1000,
+    duration: seconds,
     created_by: WHO,
-    comment: alert.title.replaceAll(/\p{Cc}/gu, " ").slice(0, 200),
+    // Whole characters: half of one is no text.
+    comment: [...comment.replaceAll(/[\p{Cc}\p{Cs}]/gu, " ")].slice(0, MOST_COMMENT).join(""),
   });
 }
 
