@@ -32,11 +32,14 @@ CHROMIUM = [
     "--disable-sync",
 ]
 WIDE = {"width": 1440, "height": 1262}
+VIEW = {"width": 1440, "height": 900}
 PHONE = {"width": 375, "height": 812}
+CHOSEN = {"traces": "&name=sample", "operations": "&operation=execute%3Aeval"}
+VIEWS = ("operations", "memory", "health", "logs", "traces", "forecasts")
 
 
 def main() -> None:
-    """Run the demo, let its charts fill, and take the three pictures."""
+    """Run the demo, let its charts fill, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=75, help="how long the charts fill")
     seconds = parser.parse_args().seconds
@@ -56,6 +59,15 @@ def main() -> None:
             page.bring_to_front()
             page.wait_for_timeout(1500)
             page.screenshot(path=IMAGES / f"dashboard-{name}.png")
+        for number, view in enumerate(VIEWS):
+            scheme = "dark" if number % 2 else "light"
+            page = _open(browser, f"{url}/#/{view}?range=1m{CHOSEN.get(view, '')}", VIEW, scheme)
+            page.wait_for_timeout(4000)
+            if view == "traces":
+                # One that failed, as a waterfall.
+                page.locator("main tbody button").first.click()
+                page.wait_for_timeout(1500)
+            page.screenshot(path=IMAGES / f"view-{view}.png")
         browser.close()
 
 
