@@ -29,7 +29,7 @@ JOIN = """async () => {
         return { start: since * step, step, steps: until - since, edges_ms, cells: found };
     };
     const told = (data) => data.cells
-        .map(([at, cell, count]) => [data.start + at * step, data.edges_ms[cell] ?? Infinity, count])
+        .map(([at, cell, n]) => [data.start + at * step, data.edges_ms[cell] ?? Infinity, n])
         .sort((a, b) => a[0] - b[0] || a[1] - b[1]);
     const of = (data) => Object.fromEntries(data.lines.map((one) => [lineKey(one), one.values]));
 
@@ -44,8 +44,10 @@ JOIN = """async () => {
     for (const [since, from, until] of [[3, 58, 63], [10, 61, 70], [10, 68, 70], [45, 68, 105]]) {
         known = join(known, lines(from, until, names), since * step);
         heat = join(heat, cells(from, until), since * step);
-        same(`lines until ${until}`, [known.start, of(known)], [since * step, of(lines(since, until, names))]);
-        same(`cells until ${until}`, [heat.steps, told(heat)], [until - since, told(cells(since, until))]);
+        const whole = lines(since, until, names);
+        same(`lines until ${until}`, [known.start, of(known)], [since * step, of(whole)]);
+        same(`cells until ${until}`, told(heat), told(cells(since, until)));
+        same(`steps until ${until}`, heat.steps, until - since);
     }
     // A line that a piece does not hold is not known there; what was not known before stays out.
     const partly = join(lines(0, 4, ["a", "bb"]), lines(3, 6, ["bb", "new"]), 0);
