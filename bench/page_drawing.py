@@ -228,7 +228,7 @@ def paints(browser: Browser, address: str, rounds: int) -> tuple[list[Row], Any]
 def measure(*, seconds: float, rounds: int, parts: str) -> Result:
     from playwright.sync_api import sync_playwright
 
-    program = shutil.which("chromium")
+    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if program is None:
         raise SystemExit("chromium is not installed")
     rows: list[Row] = []

@@ -23,7 +23,7 @@ need prometheus command -v prometheus
 need prometheus-alertmanager command -v amtool
 need prometheus-pushgateway command -v prometheus-pushgateway
 need victoria-metrics command -v victoria-metrics
-need chromium command -v chromium
+need chromium-headless-shell command -v chromium-headless-shell
 need mesa-vulkan-drivers have_vulkan
 need libvulkan1 have_vulkan
 need rsyslog test -x /usr/sbin/rsyslogd

@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=75, help="how long the charts fill")
     seconds = parser.parse_args().seconds
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if chromium is None:
         sys.exit("chromium is not installed")
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -320,8 +320,8 @@ def test_what_is_to_come_is_told_with_its_evidence_and_drawn_with_its_band(watch
         assert grave(page) == []
 
         told.get_by_role("link", name="Its forecast").click()
-        expect(charts.locator(".chart-title")).to_have_text(re.compile("^Memory: "))
         expect(charts).to_have_count(1)
+        expect(charts.locator(".chart-title")).to_have_text(re.compile("^Memory: "))
         charts.get_by_role("application").focus()
         page.keyboard.press("End")
         expect(charts.locator("[role=status]")).to_contain_text("forecast")

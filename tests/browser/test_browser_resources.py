@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from pasts import SECOND, START, Program, opened
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from history.pasts import SECOND, START, Program, opened
 from metalscope import MetalTelemetryOptions
 from metalscope.errors import CircuitOpenError, DeviceLostError
 from metalscope.history import History

@@ -333,7 +333,7 @@ def test_traces_are_listed_and_one_of_them_is_shown_as_it_ran(reading: Reading) 
     ]
     assert serious == []
 
-    page.wait_for_function("location.hash.includes('span=')")
+    page.wait_for_function("() => location.hash.includes('span=')")
     before = page.evaluate("location.hash")
     page.locator(".waterfall-row").first.press("End")
     chosen = page.locator(".waterfall-row[aria-selected=true]")
@@ -366,7 +366,7 @@ def test_traces_are_chosen_and_sorted_and_the_address_says_so(reading: Reading) 
     page.get_by_role("button", name="Correlation").click()
     expect(rows.first).to_contain_text("order-1")
     expected = {"name": "MATMUL", "min_ms": "0.001", "sort": "correlation", "order": "ascending"}
-    page.wait_for_function("location.hash.includes('min_ms')")
+    page.wait_for_function("() => location.hash.includes('min_ms')")
     assert params(page) == expected
     page.reload()
     expect(rows.first).to_contain_text("order-1")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pasts import DAY, HOUR, MINUTE, SECOND, START, Program, keep, opened
 
-from history.pasts import DAY, HOUR, MINUTE, SECOND, START, Program, keep, opened
 from metalscope.history import History
 from metalscope.page.history_source import HistorySource
 from metalscope.page.source import QUANTILES, PageSource, SourceError, TimeRange, Wanted

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from pasts import DAY, HOUR, MINUTE, SECOND, START, Program
 
-from history.pasts import DAY, HOUR, MINUTE, SECOND, START, Program
 from metalscope import MetalTelemetryManager
 from metalscope.history import HistoryError
 from metalscope.page.recent_past import RecentPast
@@ -232,7 +232,7 @@ def test_what_is_not_closed_is_removed_when_the_program_ends(place: Path):
 
 FORK = """
 import os, sys
-from history.pasts import *
+from pasts import *
 from metalscope.history import HistoryError
 from page.test_page_recent_past import Feed, begun
 feed, program = Feed(), Program()

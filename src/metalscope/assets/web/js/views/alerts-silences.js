@@ -61,7 +61,7 @@ export function createSilences(page) {
   const list = el("ul", { class: "silences", "aria-label": "Silences" });
   const ended = el("ul", { class: "silences", "aria-label": "Silences that have ended" });
   const count = el("summary");
-  const over = el("details", { class: "ended" }, count, ended);
+  const over = el("details", { class: "ended", hidden: true }, count, ended);
   const said = el("p", { class: "quiet", role: "status" });
   const card = createCard("Silences", list, said, over);
   const load = async () => {
