@@ -1,4 +1,4 @@
-"""Take docs/images/dashboard-*.png of `metalscope demo` at work, in headless Chromium.
+"""Take docs/images/dashboard-*.png and view-*.png of `metalscope demo`, in headless Chromium.
 
     python scripts/screenshots.py [--seconds 75]
 
@@ -34,6 +34,7 @@ CHROMIUM = [
 WIDE = {"width": 1440, "height": 1262}
 VIEW = {"width": 1440, "height": 900}
 PHONE = {"width": 375, "height": 812}
+TALLER = {"operations": {"height": 1760}}
 CHOSEN = {"traces": "&name=sample", "operations": "&operation=execute%3Aeval"}
 VIEWS = ("operations", "memory", "health", "logs", "traces", "forecasts")
 
@@ -61,7 +62,8 @@ def main() -> None:
             page.screenshot(path=IMAGES / f"dashboard-{name}.png")
         for number, view in enumerate(VIEWS):
             scheme = "dark" if number % 2 else "light"
-            page = _open(browser, f"{url}/#/{view}?range=1m{CHOSEN.get(view, '')}", VIEW, scheme)
+            size = VIEW | TALLER.get(view, {})
+            page = _open(browser, f"{url}/#/{view}?range=1m{CHOSEN.get(view, '')}", size, scheme)
             page.wait_for_timeout(4000)
             if view == "traces":
                 # One that failed, as a waterfall.
