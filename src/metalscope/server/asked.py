@@ -21,6 +21,7 @@ __all__ = [
     "check_names",
     "check_steps",
     "chosen",
+    "limit_of",
     "moment_of",
     "seconds_of",
     "shown",
@@ -124,6 +125,16 @@ def whole_of(name: str, text: str, least: int, most: int) -> int:
     if not least <= number <= most:
         raise wrong(name, expected, text)
     return number
+
+
+def limit_of(request: Request, usual: int, most: int) -> int:
+    """The parameter ``limit``, 1 to ``most``; ``usual`` where it is not given.
+
+    Raises:
+        RefusedError: 400, it is none, or given twice.
+    """
+    given = single(request, "limit")
+    return usual if given is None else whole_of("limit", given, 1, most)
 
 
 def time_of(name: str, value: object) -> datetime:

@@ -15,10 +15,10 @@ from metalscope.moments import rfc3339_or_none, utc_now
 from metalscope.page.source import MEASURES, Described, Measure, SourceError, Wanted
 from metalscope.server.asked import (
     check_names,
+    limit_of,
     single,
     some_time,
     text_of,
-    whole_of,
     wrong,
 )
 from metalscope.server.forecasting import forecast_of, horizon_of
@@ -72,7 +72,7 @@ class PastRoutes:
         known = _PATTERNS | OF_TIME | {"measure", "by", "reading", "limit"}
         check_names(request.query_params, known)
         within = range_of(request)
-        limit = _limit(request, USUAL_LINES, MOST_LINES)
+        limit = limit_of(request, USUAL_LINES, MOST_LINES)
         check_points(within, limit)
         wanted = _wanted(
             request,
@@ -88,7 +88,7 @@ class PastRoutes:
     async def _operations(self, request: Request) -> Response:
         check_names(request.query_params, {"since", "until", "host", "limit"})
         since, until = some_time(request, utc_now())
-        host, limit = text_of(request, "host", ""), _limit(request, USUAL_ROWS, MOST_ROWS)
+        host, limit = text_of(request, "host", ""), limit_of(request, USUAL_ROWS, MOST_ROWS)
         return await self._questions.ask(
             request,
             lambda source: source.operations(since, until, host=host, limit=limit).to_dict(),
@@ -158,8 +158,3 @@ def _wanted(request: Request, *, measure: Measure, **more: Any) -> Wanted:
         host=text_of(request, "host", ""),
         **more,
     )
-
-
-def _limit(request: Request, usual: int, most: int) -> int:
-    given = single(request, "limit")
-    return usual if given is None else whole_of("limit", given, 1, most)

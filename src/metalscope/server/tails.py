@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from metalscope.export_options import Audience
 from metalscope.logs.record import Severity
-from metalscope.server.asked import check_names, single, text_of, whole_of, wrong
+from metalscope.server.asked import check_names, limit_of, single, text_of, whole_of, wrong
 from metalscope.server.door import decision_of
 from metalscope.server.joined import JoinedAnswers, Refusal
 from metalscope.server.pieces import json_in_pieces
@@ -83,7 +83,7 @@ class TailRoutes:
             "trace_id": _trace_id(single(request, "trace_id")),
             "contains": text_of(request, "contains", ""),
             "after": 0 if after is None else whole_of("after", after, 0, LARGEST),
-            "limit": _limit(request, USUAL_RECORDS, MOST_RECORDS),
+            "limit": limit_of(request, USUAL_RECORDS, MOST_RECORDS),
             "audience": audience,
         }
 
@@ -112,7 +112,7 @@ class TailRoutes:
             "name": text_of(request, "name", ""),
             "failed": None if failed is None else failed == "true",
             "min_ms": _milliseconds("min_ms", single(request, "min_ms")),
-            "limit": _limit(request, USUAL_TRACES, MOST_TRACES),
+            "limit": limit_of(request, USUAL_TRACES, MOST_TRACES),
             "audience": audience,
         }
 
@@ -164,11 +164,6 @@ class TailRoutes:
 def _audience(request: Request) -> Audience:
     decision = decision_of(request)
     return Audience.INTERNAL if decision is None else decision.audience
-
-
-def _limit(request: Request, usual: int, most: int) -> int:
-    given = single(request, "limit")
-    return usual if given is None else whole_of("limit", given, 1, most)
 
 
 def _trace_id(text: str | None) -> str | None:
