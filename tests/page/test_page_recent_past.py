@@ -24,6 +24,17 @@ MIB = 2**20
 HERE = Path(__file__).parent
 
 
+def run(program: str, *arguments: str, check: bool = True) -> None:
+    """Run a program that knows this file and the helpers of the history's tests."""
+    path = os.pathsep.join(map(str, (HERE, HERE.parent / "history")))
+    subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=os.environ | {"PYTHONPATH": path},
+        check=check,
+        timeout=60,
+    )
+
+
 class Feed:
     """Hands out snapshots when a test says so."""
 
@@ -43,8 +54,12 @@ class Feed:
 
 
 @pytest.fixture(autouse=True)
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """Where temporary files go, here and in children; in memory, where there is such a place."""
+    # Its own place is decided when it is first asked for: not to be in this one.
+    tmp_path_factory.getbasetemp()
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
         monkeypatch.setenv("TMPDIR", directory)
@@ -151,12 +166,12 @@ def killed(place: Path) -> Path:
     """What a process leaves that was killed."""
     program = (
         "import os, signal\n"
-        "from page.test_page_recent_past import Feed, begun\n"
+        "from test_page_recent_past import Feed, begun\n"
         "past = begun(Feed())\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     before = set(place.iterdir())
-    subprocess.run([sys.executable, "-c", program], cwd=HERE.parent, check=False)
+    run(program, check=False)
     (new,) = set(place.iterdir()) - before
     return new
 
@@ -225,8 +240,8 @@ def test_where_nothing_hands_out_snapshots_nothing_is_left(place: Path):
 
 
 def test_what_is_not_closed_is_removed_when_the_program_ends(place: Path):
-    program = "from page.test_page_recent_past import Feed, begun\npast = begun(Feed())"
-    subprocess.run([sys.executable, "-c", program], cwd=HERE.parent, check=True)
+    program = "from test_page_recent_past import Feed, begun\npast = begun(Feed())"
+    run(program)
     assert left(place) == []
 
 
@@ -234,7 +249,7 @@ FORK = """
 import os, sys
 from pasts import *
 from metalscope.history import HistoryError
-from page.test_page_recent_past import Feed, begun
+from test_page_recent_past import Feed, begun
 feed, program = Feed(), Program()
 past = begun(feed)
 reader = past.reader
@@ -265,7 +280,7 @@ past.close()
 
 @pytest.mark.parametrize("child", ["closes", "just ends"])
 def test_a_forked_child_neither_writes_nor_removes_it(place: Path, child: str):
-    subprocess.run([sys.executable, "-c", FORK, child], cwd=HERE.parent, check=True, timeout=60)
+    run(FORK, child)
     assert left(place) == []
 
 
