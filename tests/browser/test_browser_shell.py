@@ -137,3 +137,21 @@ def test_a_view_that_is_not_there_gives_the_first(opened: Page, watched) -> None
     page.goto(page.url.split("#")[0] + "#/no-such-view?x=<b>")
     expect(page.locator("#views a[aria-current=page]")).to_have_text("Overview")
     assert watched.complaints == []
+
+
+def test_a_view_that_cannot_be_loaded_says_so(opened: Page) -> None:
+    page = opened
+    page.route("**/js/views/memory.js", lambda route: route.abort())
+    page.locator("#views a", has_text="Memory").click()
+    expect(page.get_by_role("alert")).to_contain_text("Memory could not be loaded")
+    page.locator("#views a", has_text="Overview").click()
+    expect(page.locator("#tiles")).to_be_visible()
+
+
+def test_what_there_is_is_asked_for_until_it_is_answered(watched, server: RunningServer) -> None:
+    page = watched.page
+    page.route("**/api/v1/past", lambda route: route.fulfill(status=503, json={}), times=2)
+    with page.expect_response(lambda answer: answer.url.endswith("/api/v1/past") and answer.ok):
+        page.goto(f"{server.url}/#/logs")
+        expect(page.locator(CONNECTION)).to_have_text("Live")
+    assert sum(url.endswith("/api/v1/past") for url in watched.requested) == 3

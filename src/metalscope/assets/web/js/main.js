@@ -22,6 +22,8 @@ const CONNECTION_TEXT = {
   lost: "Connection lost, retrying",
 };
 
+const LEARN_AGAIN_MS = 2_000;
+
 let connection = "connecting";
 let current = null; // {id, view}
 let asked = 0; // a view that was left while it was loaded is not shown
@@ -95,8 +97,7 @@ async function navigate() {
   try {
     ({ createView } = await wanted.load());
   } catch {
-    setText($("announcer"), `${wanted.title} could not be loaded`);
-    return;
+    createView = () => notLoaded(wanted);
   }
   if (turn === asked) enter(wanted, createView);
 }
@@ -117,13 +118,22 @@ function enter(wanted, createView) {
   page.drawSoon();
 }
 
+// A browser keeps in mind that a module could not be had, until the document is loaded anew.
+function notLoaded({ title }) {
+  const text = `${title} could not be loaded. Load the page anew when the program answers again.`;
+  return { node: el("p", { class: "notice", role: "alert" }, text), draw() {} };
+}
+
 function showHosts() {
   const place = $("host");
   place.parentElement.hidden = !page.isFleet;
   if (!page.isFleet) return;
-  const hosts = ["", ...page.about.hosts];
-  if (place.options.length !== hosts.length) {
+  // The address may name one that has gone.
+  const hosts = [...new Set(["", ...page.about.hosts, page.host()])];
+  const shown = JSON.stringify(hosts);
+  if (place.dataset.hosts !== shown) {
     place.replaceChildren(...hosts.map((host) => el("option", { value: host }, host || "All hosts")));
+    place.dataset.hosts = shown;
   }
   place.value = page.host();
 }
@@ -182,6 +192,14 @@ $("keys").addEventListener("click", () => openKeys());
 
 // -- the beginning -----------------------------------------------------------------------------
 
+let learning = 0;
+
+async function learn() {
+  clearTimeout(learning);
+  if (await page.learn()) navigate();
+  else if (connection === "live") learning = setTimeout(learn, LEARN_AGAIN_MS);
+}
+
 follow("api/v1/events", {
   recent: (data) => takeRecent(page.live, data),
   snapshot: (data) => {
@@ -197,8 +215,9 @@ follow("api/v1/events", {
     connection = now;
     showConnection();
     // Another program may answer now, or this one with another past.
-    if (isBack) page.learn().then(() => navigate());
+    if (isBack) learn();
   },
 });
+
 navigate();
-page.learn().then(() => navigate());
+learn();

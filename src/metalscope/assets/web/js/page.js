@@ -76,11 +76,13 @@ export function createPage({ onChange, onDraw }) {
         onDraw();
       });
     },
+    /** Ask what there is; whether that was answered. */
     async learn() {
       const found = await ask("api/v1/past");
-      if (!found.ok) return;
+      if (!found.ok) return false;
       page.about = found.data;
       ahead = found.data.now - Date.now() / 1000;
+      return true;
     },
     again: () => past.again(),
   };
