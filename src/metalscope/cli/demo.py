@@ -83,7 +83,8 @@ def demo(
 
     require_mlx()
     options = server_options(enabled=True, host=None, port=port, insecure_no_auth=False)
-    with start_telemetry(None, options, **_TOLD) as telemetry, _Stop().on_signals() as stop:
+    # In this order, so that telemetry leaves SIGTERM to us.
+    with _Stop().on_signals() as stop, start_telemetry(None, options, **_TOLD) as telemetry:
         result = _work(telemetry, seconds, stop, progress_bar=not headless and _can_animate())
         _conclude(result)
         written = emit(render(telemetry.generate_report(), report_format))
