@@ -197,7 +197,7 @@ let learning = 0;
 async function learn() {
   clearTimeout(learning);
   if (await page.learn()) navigate();
-  else if (connection === "live") learning = setTimeout(learn, LEARN_AGAIN_MS);
+  else if (connection !== "lost") learning = setTimeout(learn, LEARN_AGAIN_MS);
 }
 
 follow("api/v1/events", {
@@ -211,7 +211,8 @@ follow("api/v1/events", {
     if (!page.isPaused()) page.drawSoon();
   },
   connection: (now) => {
-    const isBack = now === "live" && connection !== "live";
+    // The first time it is asked below, at once.
+    const isBack = now === "live" && connection !== "live" && connection !== "connecting";
     connection = now;
     showConnection();
     // Another program may answer now, or this one with another past.
