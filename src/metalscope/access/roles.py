@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["FILE", "RULES", "Match", "Role", "Rule", "find", "find_rule", "methods_at"]
+__all__ = ["FILE", "RULES", "Match", "Role", "Rule", "find", "methods_at"]
 
 
 class Role(StrEnum):
@@ -128,12 +128,6 @@ def find(path: str, method: str, open_paths: Collection[str] = ()) -> Match | No
     if path in open_paths and method in FILE.methods:
         return Match(FILE, None)
     return None
-
-
-def find_rule(path: str, method: str, open_paths: Collection[str] = ()) -> Rule | None:
-    """The rule of :func:`find` alone."""
-    match = find(path, method, open_paths)
-    return None if match is None else match.rule
 
 
 def methods_at(path: str, open_paths: Collection[str] = ()) -> frozenset[str]:

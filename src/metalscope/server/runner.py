@@ -102,7 +102,7 @@ def start_server(
         from metalscope.page.data import PageData  # noqa: PLC0415
         from metalscope.server import app as web  # noqa: PLC0415 - loads starlette
         from metalscope.server.door import Access  # noqa: PLC0415
-        from metalscope.server.limits import (  # noqa: PLC0415  # noqa: PLC0415
+        from metalscope.server.limits import (  # noqa: PLC0415
             CountingListener,
             LimitedProtocol,
             limits_of,
